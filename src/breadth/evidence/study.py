@@ -1,0 +1,82 @@
+"""The vocabulary of evidence: what a comparison measured, as plain values.
+
+A `Study` is everything that the verdicts, the tables and the report are computed from. It holds no model and no data,
+so that it can be read back from the store years later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Stage = Literal["quality", "speed"]
+Direction = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number that a contender earns on held-out rows, in its natural sign."""
+
+    name: str  # "log loss"
+    direction: Direction  # which way is better; shown as an arrow beside the name
+    margin: float  # differences smaller than this do not matter in practice
+    unit: str = ""
+
+    @property
+    def arrow(self) -> str:
+        return "↑" if self.direction == "higher" else "↓"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The regime in which a verdict holds: the data set that was used, in numbers."""
+
+    name: str
+    task: Literal["binary", "multiclass", "regression"]
+    n_rows: int
+    n_features: int
+    n_classes: int = 0
+    note: str = ""  # provenance, missing values, imbalance
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One contender fitted once on one split of one data set, in one stage.
+
+    `values` holds every measure by name and, when known, `fit_seconds`, `predict_seconds`, `peak_bytes`, `model_bytes`.
+    Times count only in the speed stage, where nothing else runs.
+    """
+
+    stage: Stage
+    table: str
+    contender: str
+    repeat: int
+    fold: int
+    seed: int
+    status: Literal["ok", "failed"]
+    error: str = ""  # why it failed, one line; empty when status is ok
+    values: dict[str, float] = field(default_factory=dict)
+    curve: tuple[float, ...] = ()  # held-out first measure after each iteration, where the contender has stages
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A row of the table: ours, a peer's, or the dummy's."""
+
+    name: str  # "breadth leaf-wise"
+    origin: str  # "breadth", "lightgbm", "xgboost", "scikit-learn"
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A question, who contended, on what, and every cell that was measured."""
+
+    name: str
+    question: str
+    measures: tuple[Measure, ...]  # the first one decides the verdicts
+    baseline: str  # contender that the others are compared with
+    contenders: tuple[Contender, ...]
+    tables: tuple[Table, ...]
+    cells: tuple[Cell, ...]
+    signature: dict[str, str]  # versions, threads, seeds, folds, budget, tuning, code hash, command, date
