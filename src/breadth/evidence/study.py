@@ -21,10 +21,15 @@ class Measure:
     direction: Direction  # which way is better; shown as an arrow beside the name
     margin: float  # differences smaller than this do not matter in practice
     unit: str = ""
+    margin_of: Literal["itself", "target spread"] = "itself"  # what the margin is a multiple of
 
     @property
     def arrow(self) -> str:
         return "↑" if self.direction == "higher" else "↓"
+
+    def margin_on(self, table: Table) -> float:
+        """The margin in the measure's own unit on one data set."""
+        return self.margin * (table.spread if self.margin_of == "target spread" else 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Table:
     n_features: int
     n_classes: int = 0
     note: str = ""  # provenance, missing values, imbalance
+    spread: float = 1.0  # standard deviation of a regression target, in its unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class Cell:
     """One contender fitted once on one split of one data set, in one stage.
 
     `values` holds every measure by name and, when known, `fit_seconds`, `predict_seconds`, `peak_bytes`, `model_bytes`.
-    Times count only in the speed stage, where nothing else runs.
+    Times count only in the speed stage, where nothing else runs; there `repeat` is the round of the interleaving.
     """
 
     stage: Stage
@@ -57,6 +63,9 @@ class Cell:
     error: str = ""  # why it failed, one line; empty when status is ok
     values: dict[str, float] = field(default_factory=dict)
     curve: tuple[float, ...] = ()  # held-out first measure after each iteration, where the contender has stages
+    n_train: int = 0
+    n_test: int = 0
+    chosen: dict[str, object] = field(default_factory=dict)  # settings that tuning chose, where it ran
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,16 @@ class Contender:
     name: str  # "breadth leaf-wise"
     origin: str  # "breadth", "lightgbm", "xgboost", "scikit-learn"
     settings: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unrun:
+    """Cells that were planned and not measured, because the time limit or an interruption came first."""
+
+    stage: Stage
+    table: str
+    contender: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +99,4 @@ class Study:
     tables: tuple[Table, ...]
     cells: tuple[Cell, ...]
     signature: dict[str, str]  # versions, threads, seeds, folds, budget, tuning, code hash, command, date
+    unrun: tuple[Unrun, ...] = ()
