@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 Status = Literal["planned", "served", "finished"]
 Grade = Literal["A", "B", "C"]
@@ -87,8 +87,8 @@ def rows() -> tuple[Row, ...]:
             for name, allowed in (("status", get_args(Status)), ("grade", get_args(Grade))):
                 if name in values and values[name] not in allowed:
                     raise ValueError(f"{where}: {name} is {values[name]!r}; it must be one of {', '.join(allowed)}")
-            values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-            read.append(Row(id=id_, section=section, **values))
+            frozen: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+            read.append(Row(id=id_, section=section, **frozen))
     return tuple(read)
 
 
@@ -98,7 +98,7 @@ def chapters() -> dict[str, str]:
 
 
 @cache
-def _toml() -> dict:
+def _toml() -> dict[str, Any]:
     with (PACKAGE / "canon.toml").open("rb") as file:
         return tomllib.load(file)
 

@@ -89,10 +89,11 @@ def _run(arguments: list[str]) -> int:
 
 def _check_verb(name: str) -> None:
     """Refuse an unknown verb here: to suggest another, the parser would import every one of them."""
-    if name not in VERBS and not name.startswith("-"):
-        close = difflib.get_close_matches(name, VERBS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"the verbs are {', '.join(VERBS)}"
-        raise ValueError(f"there is no verb {name!r}; {hint}")
+    if name in VERBS:
+        return
+    close = difflib.get_close_matches(name, VERBS, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"the verbs are {', '.join(VERBS)}"
+    raise ValueError(f"the first argument must be a verb, not {name!r}; {hint}")
 
 
 def _message(error: Exception) -> str:
