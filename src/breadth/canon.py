@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import inspect
 import re
 import tomllib
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ def rows() -> tuple[Row, ...]:
     Raises:
         ValueError: if a row has an unknown field, lacks one, or has a status or grade that does not exist.
     """
-    known = {field.name for field in fields(Row)}
+    known = {field.name for field in fields(Row)} - {"id", "section"}
     read = []
     for section, methods in _toml().items():
         if section == "chapters":
@@ -188,8 +189,10 @@ def _in_module(folder_or_file: Path, names: list[str], seen: frozenset[tuple[Pat
     body = list(_statements(tree.body))
     for position, node in enumerate(body):
         if _defines(node, name):
-            after = body[position + 1] if position + 1 < len(body) else None
-            return _in_definition(file, node, after, rest, seen)
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                following = body[position + 1] if position + 1 < len(body) else None
+                return None if rest else Source(file, node.lineno, "", _constant_docstring(following, tree))
+            return _in_definition(file, node, rest, seen)
     for node in body:  # re-exported from another module of ours
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
@@ -201,21 +204,25 @@ def _in_module(folder_or_file: Path, names: list[str], seen: frozenset[tuple[Pat
     return None
 
 
-def _in_definition(
-    file: Path, node: ast.stmt, after: ast.stmt | None, rest: list[str], seen: frozenset[tuple[Path, str]]
-) -> Source | None:
-    """The definition itself, or a method inside it when names are left."""
-    if isinstance(node, ast.Assign | ast.AnnAssign):
-        note = after.value if isinstance(after, ast.Expr) else None  # a string below a constant documents it
-        text = note.value if isinstance(note, ast.Constant) and isinstance(note.value, str) else ""
-        return None if rest else Source(file, node.lineno, "", text.strip())
-    assert isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+def _constant_docstring(following: ast.stmt | None, module: ast.Module) -> str:
+    """The string literal below a constant, else what its file says about itself."""
+    if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+        text = following.value.value
+        if isinstance(text, str):
+            return inspect.cleandoc(text)
+    return ast.get_docstring(module) or ""
+
+
+def _in_definition(file: Path, node: ast.stmt, rest: list[str], seen: frozenset[tuple[Path, str]]) -> Source | None:
+    """A class or function itself, or a method inside it when names are left."""
+    if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return None  # an attribute of a class has no page of its own
     if not rest:
         return Source(file, node.lineno, _signature(node), ast.get_docstring(node) or "")
     if isinstance(node, ast.ClassDef):
         for child in _statements(node.body):
             if _defines(child, rest[0]):
-                return _in_definition(file, child, None, rest[1:], seen)
+                return _in_definition(file, child, rest[1:], seen)
         for base in node.bases:
             if isinstance(base, ast.Name) and (found := _in_module(file, [base.id, *rest], seen)):
                 return found
