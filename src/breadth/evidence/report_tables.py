@@ -1,0 +1,167 @@
+"""The report's tables: the verdicts and the costs of one data set, ready to be read and sorted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from breadth.evidence.report_format import NONE, OURS, counted, duration, finite, number, p_value, ratio, signed, size
+from breadth.evidence.study import Contender, Measure, Study, Table
+from breadth.evidence.verdict import Speed, Verdict, failures
+
+CALLS = {  # verdict: (style, place when sorted)
+    "BETTER": ("better", 0),
+    "EQUIVALENT": ("same", 1),
+    "BASELINE": ("unclear", 2),
+    "CAN'T TELL": ("unclear", 3),
+    "WORSE": ("worse", 4),
+    "FAILED": ("failed", 5),
+    "NOT RUN": ("failed", 6),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A column's head; `kind` says how its cells are aligned and sorted."""
+
+    label: str
+    kind: str = "number"  # "text", "number", or "call" for verdicts
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A table cell: what is read, and what it is sorted by ("" sorts last)."""
+
+    text: str
+    sort: str
+    badge: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A table row."""
+
+    ours: bool
+    tags: tuple[str, ...]
+    cells: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A sortable table with the notes beneath it."""
+
+    caption: str
+    heads: tuple[Head, ...]
+    rows: tuple[Line, ...]
+    notes: tuple[str, ...]
+
+
+def quality(study: Study, table: Table, ordered: list[Contender], verdicts: dict) -> Grid:
+    decides, *others = study.measures
+    rows = []
+    for c in ordered:
+        v: Verdict = verdicts[decides.name][table.name, c.name]
+        badge, place = CALLS[v.call]
+        rest = [verdicts[m.name][table.name, c.name] for m in others]
+        cells = (
+            Entry(c.name, c.name),
+            Entry(v.call, str(place), badge, v.reason),
+            _mean(v),
+            Entry(signed(v.difference), _key(v.difference)),
+            Entry(f"[{signed(v.low)}, {signed(v.high)}]" if finite(v.low) else NONE, _key(v.low)),
+            Entry(p_value(v.p), _key(v.p)),
+            Entry(number(v.smallest), _key(v.smallest)),
+            *(_mean(other) for other in rest),
+        )
+        rows.append(_line(study, c, cells))
+    heads = (
+        Head("contender", "text"),
+        Head("verdict", "call"),
+        _head(decides),
+        Head("difference", hint=f"contender − {study.baseline}, in the measure's own sign"),
+        Head("95 % interval", hint="Nadeau–Bengio corrected"),
+        Head("p", hint="two-sided, Holm-adjusted"),
+        Head("could have seen", hint="smallest true difference that would be found 8 times in 10"),
+        *(_head(m) for m in others),
+    )
+    margin = number(decides.margin_on(table))
+    notes = [
+        f"Verdicts are about {decides.name} on this data at this budget. Difference: contender − {study.baseline}, in "
+        f"its natural sign. EQUIVALENT: surely within ±{margin}. Interval: corrected for overlapping training sets "
+        "(Nadeau–Bengio). p: adjusted across contenders (Holm). Could have seen: the smallest true difference that "
+        "would be found 8 times in 10. ±: corrected standard error.",
+        *_more_failures(study, table, "quality"),
+        *_unrun(study, table, "quality"),
+    ]
+    n = max((v.n for (t, _), v in verdicts[decides.name].items() if t == table.name), default=0)
+    return Grid(f"Quality on held-out rows, {counted(n, 'split')}", heads, tuple(rows), tuple(notes))
+
+
+def cost(study: Study, table: Table, timed: list[tuple[Contender, Speed]]) -> Grid:
+    heads = (
+        Head("contender", "text"),
+        Head("fit ↓", hint="median over rounds"),
+        Head(f"÷ {study.baseline}", hint="fit time over the baseline's in the same round, median over rounds"),
+        Head("predict ↓", hint="median over rounds"),
+        Head(f"÷ {study.baseline}", hint="predict time over the baseline's in the same round, median over rounds"),
+        Head("peak memory ↓"),
+        Head("model size ↓"),
+    )
+    rows = []
+    for c, s in timed:
+        cells = (
+            Entry(c.name, c.name, note=f"FAILED: {s.reason}" if s.reason else ""),
+            Entry(duration(s.fit_seconds), _key(s.fit_seconds)),
+            Entry(ratio(s.fit_ratio), _key(s.fit_ratio)),
+            Entry(duration(s.predict_seconds), _key(s.predict_seconds)),
+            Entry(ratio(s.predict_ratio), _key(s.predict_ratio)),
+            Entry(size(s.peak_bytes), _key(s.peak_bytes)),
+            Entry(size(s.model_bytes), _key(s.model_bytes)),
+        )
+        rows.append(_line(study, c, cells))
+    rounds = max(s.rounds for _, s in timed)
+    notes = [
+        "Measured one at a time, warm, in interleaved rounds, with nothing else running. Ratios are taken within a "
+        "round, so that a machine that slows down slows down both; shown is their median.",
+        *_more_failures(study, table, "speed"),
+        *_unrun(study, table, "speed"),
+    ]
+    return Grid(f"Cost, {counted(rounds, 'round')}", heads, tuple(rows), tuple(notes))
+
+
+def _mean(v: Verdict) -> Entry:
+    text = number(v.mean, 4) + (f" ± {number(v.se, 2)}" if finite(v.mean, v.se) else "")
+    return Entry(text, _key(v.mean))
+
+
+def _key(value: float) -> str:
+    return repr(float(value)) if finite(value) else ""
+
+
+def _head(measure: Measure) -> Head:
+    unit = f", {measure.unit}" if measure.unit else ""
+    return Head(f"{measure.name}{unit} {measure.arrow}", hint=f"{measure.direction} is better")
+
+
+def _line(study: Study, contender: Contender, cells: tuple[Entry, ...]) -> Line:
+    tags = [contender.origin] if contender.origin.lower() not in contender.name.lower() else []
+    if contender.name == study.baseline:
+        tags.append("baseline")
+    return Line(contender.origin == OURS, tuple(tags), cells)
+
+
+def _more_failures(study: Study, table: Table, stage: str) -> list[str]:
+    """Every distinct reason, where a contender failed for more than the one that its row gives."""
+    seen = Counter((c.contender, c.error) for c in failures(study) if (c.table, c.stage) == (table.name, stage))
+    reasons = Counter(name for name, _ in seen)
+    return [f"{name} failed {times} ×: {error}" for (name, error), times in seen.items() if reasons[name] > 1]
+
+
+def _unrun(study: Study, table: Table, stage: str) -> list[str]:
+    return [
+        f"{u.contender}: {counted(u.count, 'planned cell')} not run, since the time limit or an interruption came first."
+        for u in study.unrun
+        if (u.table, u.stage) == (table.name, stage)
+    ]
