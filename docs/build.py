@@ -6,6 +6,7 @@ Fails when a finished method has no docstring.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -23,13 +24,13 @@ def page(row: Row) -> str:
     Raises:
         ValueError: if an object of the row is not found in the sources, or has no docstring.
     """
-    lines = [f"# {row.title}", "", f"`{row.id}`, section {row.section}, {row.kind}: {row.must}.", ""]
+    lines = [f"# {_plain(row.title)}", "", f"`{row.id}`, section {row.section}, {row.kind}: {_plain(row.must)}.", ""]
     lines += ["| checked against | grade | test |", "|---|---|---|"]
-    lines += [f"| {_cell(row.peer)} | {row.grade}: {GRADES[row.grade or 'C']} | `{row.test}` |", ""]
+    lines += [f"| {_plain(row.peer)} | {row.grade}: {GRADES[row.grade or 'C']} | `{row.test}` |", ""]
     if row.comparison:
         lines += [f"On your own data: `breadth compare {row.comparison} --data FILE --target COLUMN`.", ""]
     for erratum in row.errata:
-        lines += [f"> **Erratum.** {erratum}", ""]
+        lines += [f"> **Erratum.** {_plain(erratum)}", ""]
     for path in row.objects:
         source = canon.resolve(path)
         if not source.docstring:
@@ -51,17 +52,18 @@ def index() -> str:
         lines += [f"## {number}. {title} ({done} of {len(rows)} finished)", ""]
         for row in rows:
             if row.status == "finished":
-                lines.append(f"- {row.section} [{row.title}](methods/{row.id}.md)")
+                lines.append(f"- {row.section} [{_plain(row.title)}](methods/{row.id}.md)")
             elif row.status == "served":
-                lines.append(f"- {row.section} {row.title}: {', '.join(f'`{path}`' for path in row.objects)}")
+                lines.append(f"- {row.section} {_plain(row.title)}: {', '.join(f'`{path}`' for path in row.objects)}")
             else:
-                lines.append(f"- {row.section} {row.title} (planned)")
+                lines.append(f"- {row.section} {_plain(row.title)} (planned)")
         lines.append("")
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def _plain(text: str) -> str:
+    """Text whose letters mean nothing to Markdown."""
+    return re.sub(r"([\\*_<|`])", r"\\\1", text)
 
 
 def main(folder: Path = DOCS) -> None:

@@ -123,6 +123,14 @@ def test_a_verb_decides_its_own_exit_status(verb):
     assert main(["tried"]) == 1
 
 
+def test_warmup_says_what_it_compiles(monkeypatch, capsys):
+    compiler = types.ModuleType("breadth.tabular.trees.warmup")
+    compiler.warmup = lambda progress: progress("compiling the tree kernels")
+    monkeypatch.setitem(sys.modules, compiler.__name__, compiler)
+    assert main(["warmup"]) == 0
+    assert capsys.readouterr().out == "compiling the tree kernels\n"
+
+
 def test_help_names_every_verb_and_version_is_the_package_s(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
