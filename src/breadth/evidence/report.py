@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -15,11 +16,12 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 
 from breadth.evidence.report_figures import Drawing, cost_figures, quality_figures, ranking_figure
-from breadth.evidence.report_format import OURS, counted, finite, integer, number, p_value, ratio, signed
-from breadth.evidence.report_tables import Grid, cost, quality
+from breadth.evidence.report_format import OURS, around, counted, finite, integer, number, p_value, ratio, short
+from breadth.evidence.report_tables import CALLS, Grid, cost, quality
 from breadth.evidence.study import Study, Table
 from breadth.evidence.verdict import Ranking, Speed, Verdict, judge, rank, speed
 
+MANY_TABLES = 4  # data sets from which the head of the page counts verdicts, and each data set tells its own
 ENOUGH_FOR_RANKS = 5  # data sets below which average ranks say nothing (Demšar 2006, section 3.2.2)
 
 
@@ -30,10 +32,7 @@ class Sentence:
     before: str
     verdict: str
     after: str
-
-    @property
-    def failed(self) -> bool:
-        return self.verdict in ("FAILED", "NOT RUN")
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,7 @@ class TableView:
     ident: str
     name: str
     regime: str
+    sentences: tuple[Sentence, ...]
     quality: Grid
     quality_figures: tuple[Drawing, ...]
     cost: Grid | None
@@ -82,7 +82,7 @@ def render(studies: Sequence[Study]) -> str:
     Returns:
         HTML text, the same for the same studies.
 
-    Cost: about half a second for each data set, nearly all of it matplotlib's.
+    Cost: about a second for each data set, nearly all of it matplotlib's.
     In production: `breadth report` calls this with all that the database holds.
     """
     views = tuple(_study(study, f"s{i}") for i, study in enumerate(studies, 1))
@@ -105,22 +105,28 @@ def _study(study: Study, ident: str) -> StudyView:
     first = verdicts[study.measures[0].name]
     told = [c for c in study.contenders if c.origin == OURS and c.name != study.baseline]
     told = told or [c for c in study.contenders if c.name != study.baseline]
-    sentences = [
-        _sentence(study, first[t.name, c.name], speeds.get((t.name, c.name))) for t in study.tables for c in told
-    ]
-    for t in study.tables:  # failures of the others, which the verdicts of ours would not mention
-        for c in study.contenders:
-            if c not in told and first[t.name, c.name].call in ("FAILED", "NOT RUN"):
-                sentences.append(_sentence(study, first[t.name, c.name], None))
+    sentences = {  # ours; of the others, the failures
+        t.name: tuple(
+            _sentence(study, first[t.name, c.name], speeds.get((t.name, c.name)))
+            for c in study.contenders
+            if c in told or first[t.name, c.name].call in ("FAILED", "NOT RUN")
+        )
+        for t in study.tables
+    }
+    many = len(study.tables) >= MANY_TABLES
+    tallies = tuple(_tally(study, c.name, [first[t.name, c.name] for t in study.tables]) for c in told)
     ranking = rank(study) if len(study.tables) >= ENOUGH_FOR_RANKS else None
     return StudyView(
         ident=ident,
         question=study.question,
         summary=_summary(study),
-        sentences=tuple(sentences),
+        sentences=tallies if many else tuple(s for own in sentences.values() for s in own),
         friedman=_friedman(ranking) if ranking else "",
         ranks=ranking_figure(study, ranking, ident) if ranking else None,
-        tables=tuple(_table(study, t, f"{ident}t{i}", verdicts, speeds) for i, t in enumerate(study.tables, 1)),
+        tables=tuple(
+            _table(study, t, f"{ident}t{i}", verdicts, speeds, sentences[t.name] if many else ())
+            for i, t in enumerate(study.tables, 1)
+        ),
         signature=tuple((key, str(value)) for key, value in study.signature.items()),
     )
 
@@ -141,10 +147,10 @@ def _summary(study: Study) -> str:
 def _sentence(study: Study, v: Verdict, s: Speed | None) -> Sentence:
     on = f"On {v.table}, {v.contender}"
     if v.call in ("FAILED", "NOT RUN"):
-        return Sentence(f"{on}: ", v.call, f". {v.reason}")
+        return Sentence(f"{on}: ", v.call, f". {v.reason}", failed=True)
     if v.call == "BASELINE":
         return Sentence(f"{on} is the ", v.call, ".")
-    interval = f"difference {signed(v.difference)} [{signed(v.low)}, {signed(v.high)}], margin ±{number(v.margin)}"
+    interval = f"difference {' '.join(around(v.difference, v.low, v.high))}, margin ±{short(v.margin)}"
     after = {
         "BETTER": f" than {study.baseline} in {v.measure}: {interval}.",
         "WORSE": f" than {study.baseline} in {v.measure}: {interval}.",
@@ -159,7 +165,20 @@ def _sentence(study: Study, v: Verdict, s: Speed | None) -> Sentence:
     return Sentence(f"{on}: we " if v.call == "CAN'T TELL" else f"{on} is ", v.call, after)
 
 
-def _table(study: Study, table: Table, ident: str, verdicts: dict, speeds: dict) -> TableView:
+def _tally(study: Study, name: str, verdicts: list[Verdict]) -> Sentence:
+    calls = Counter(v.call for v in verdicts)
+    told = ", ".join(f"{call} on {calls[call]}" for call in CALLS if calls[call])
+    return Sentence(
+        f"{name} against {study.baseline} in {verdicts[0].measure}: ",
+        told,
+        f", of {len(verdicts)} data sets.",
+        failed=bool(calls["FAILED"] or calls["NOT RUN"]),
+    )
+
+
+def _table(
+    study: Study, table: Table, ident: str, verdicts: dict, speeds: dict, sentences: tuple[Sentence, ...]
+) -> TableView:
     measure = study.measures[0]
     first: dict[str, Verdict] = {c.name: verdicts[measure.name][table.name, c.name] for c in study.contenders}
     sign = -1 if measure.direction == "higher" else 1
@@ -176,6 +195,7 @@ def _table(study: Study, table: Table, ident: str, verdicts: dict, speeds: dict)
         ident=ident,
         name=table.name,
         regime=_regime(table),
+        sentences=sentences,
         quality=quality(study, table, ordered, verdicts),
         quality_figures=quality_figures(study, table, ident, [(c, first[c.name]) for c in ordered]),
         cost=cost(study, table, timed) if timed else None,
@@ -188,7 +208,8 @@ def _friedman(ranking: Ranking) -> str:
     text = (
         f"Over {test.n} data sets, the average ranks in {ranking.measure} "
         + ("differ" if ranking.tells else "do not differ detectably")
-        + f" (Friedman χ² = {number(test.chi_square)}; Iman–Davenport F = {number(test.f)}, p {_equals(test.p_f)})."
+        + f" (Friedman χ² = {number(test.chi_square)}; Iman–Davenport F = {number(test.f)},"
+        + f" p\u00a0{_equals(test.p_f)})."
         + f" Two contenders differ when their ranks lie {number(ranking.critical_difference)} apart (Nemenyi, 5 %)."
     )
     if ranking.left_out:
@@ -205,4 +226,4 @@ def _regime(table: Table) -> str:
 
 def _equals(p: float) -> str:
     text = p_value(p)
-    return text if text.startswith("<") else f"= {text}"
+    return text if text.startswith("<") else f"=\u00a0{text}"

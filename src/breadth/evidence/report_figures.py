@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from breadth.evidence import report_plots as plots
-from breadth.evidence.report_format import OURS, counted, finite, integer, number, ratio, signed, size
+from breadth.evidence.report_format import OURS, around, counted, finite, integer, number, ratio, short, size
 from breadth.evidence.study import Contender, Study, Table
 from breadth.evidence.verdict import Ranking, Speed, Verdict
 
@@ -34,7 +34,7 @@ def quality_figures(
     if rows:
         title = f"Difference in {measure.name} to {study.baseline}"
         alt = f"{title} on {table.name}. " + "; ".join(
-            f"{r.name} {signed(r.difference)} [{signed(r.low)}, {signed(r.high)}]" for r in rows
+            f"{r.name} {' '.join(around(r.difference, r.low, r.high))}" for r in rows
         )
         margin = measure.margin_on(table)
         better = "left" if measure.direction == "lower" else "right"
@@ -42,16 +42,16 @@ def quality_figures(
             rows, margin=margin, label=f"better is {measure.direction}, to the {better}", ident=f"{ident}d", alt=alt
         )
         absent = [f"{c.name} ({v.call})" for c, v in judged if not finite(v.difference) and v.call != "BASELINE"]
-        caption = f"Dot: mean. Line: corrected 95 % interval. Band: ±{number(margin)}, too small to matter. "
+        caption = f"Dot: mean. Line: corrected 95 % interval. Band: ±{short(margin)}, too small to matter. "
         caption += f"Not drawn: {', '.join(absent)}. " if absent else ""
         drawings.append(Drawing(title, Markup(svg), caption + _where(table)))
-    curves = [_curve(study, table, c) for c, _ in judged]
-    curves = [curve for curve in curves if any(finite(v) for v in curve.values)]
-    if curves:
+    curves = [_curve(study, table, c) for c in study.contenders]
+    known = [curve for curve in curves if any(finite(v) for v in curve.values)]
+    if known:
         title = f"Held-out {measure.name} while learning"
-        alt = f"{title} on {table.name}. Last values: " + "; ".join(f"{c.name} {number(c.values[-1])}" for c in curves)
+        alt = f"{title} on {table.name}. Last values: " + "; ".join(f"{c.name} {number(c.values[-1])}" for c in known)
         svg = plots.curves(curves, label=measure.name, direction=measure.direction, ident=f"{ident}c", alt=alt)
-        caption = "Mean over splits. The first twentieth of the iterations may lie beyond the axis. " + _where(table)
+        caption = "Mean over splits. The first eighth of the iterations may lie beyond the axis. " + _where(table)
         drawings.append(Drawing(title, Markup(svg), caption))
     return tuple(drawings)
 
@@ -62,22 +62,22 @@ def cost_figures(study: Study, table: Table, ident: str, timed: list[tuple[Conte
     wanted = (
         (
             f"Time as a multiple of {study.baseline}'s",
-            "Log axis; left of the line is faster. ",
+            "Log axis; left of the line is faster. Arrow: far beyond the axis. ",
             "r",
-            (("fit", "fit_ratio", ratio, 1.0), ("predict", "predict_ratio", ratio, 1.0)),
+            (("fit", "fit_ratio", ratio, short, 1.0), ("predict", "predict_ratio", ratio, short, 1.0)),
         ),
         (
             "Memory and model size",
-            "Log axis; less is better. ",
+            "Log axis; less is better. Arrow: far beyond the axis. ",
             "m",
-            (("peak memory", "peak_bytes", size, None), ("model", "model_bytes", size, None)),
+            (("peak memory", "peak_bytes", size, size, None), ("model", "model_bytes", size, size, None)),
         ),
     )
     drawings = []
     for title, reading, suffix, columns in wanted:
         panels = [
-            plots.Panel(name, tuple(getattr(s, key) for s in speeds), write, reference)
-            for name, key, write, reference in columns
+            plots.Panel(name, tuple(getattr(s, key) for s in speeds), write, mark, reference)
+            for name, key, write, mark, reference in columns
             if any(getattr(s, key) > 0 for s in speeds)
         ]
         if not panels:

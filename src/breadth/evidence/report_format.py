@@ -42,11 +42,27 @@ def signed(x: float) -> str:
     return f"+{number(x)}" if x > 0 and finite(x) else number(x)
 
 
+def around(difference: float, low: float, high: float) -> tuple[str, str]:
+    r"""A difference and its interval with the same decimals: two significant digits of the interval's half width.
+
+    >>> around(-0.000156, -0.0023, 0.00199)
+    ('−0.0002', '[−0.0023,\xa0+0.0020]')
+    """
+    if not finite(difference, low, high):
+        return signed(difference), NONE
+    half = (high - low) / 2
+    if half == 0 or not 1e-6 <= half < 1e4:
+        return signed(difference), f"[{signed(low)},\u00a0{signed(high)}]"
+    decimals = max(0, 1 - math.floor(math.log10(half)))
+    texts = [f"{round(x, decimals) + 0.0:+,.{decimals}f}".replace("-", "−") for x in (difference, low, high)]
+    return texts[0], f"[{texts[1]},\u00a0{texts[2]}]"
+
+
 def p_value(p: float) -> str:
     """Three decimals, or a bound below them."""
     if not finite(p):
         return NONE
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "<\u00a00.001" if p < 0.001 else f"{p:.3f}"
 
 
 def ratio(x: float) -> str:
@@ -54,7 +70,7 @@ def ratio(x: float) -> str:
     if not finite(x):
         return NONE
     text = f"{x:,.0f}" if x >= 100 else f"{x:.2g}" if x < 0.1 else f"{x:.1f}" if x >= 10 else f"{x:.2f}"
-    return f"{_powers(text).replace('-', '−')} ×"
+    return f"{_powers(text).replace('-', '−')}\u00a0×"
 
 
 def duration(seconds: float) -> str:

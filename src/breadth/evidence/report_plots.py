@@ -20,11 +20,11 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from breadth.evidence.report_format import short, signed
 
-WIDTH = 430  # SVG units: two such figures side by side on a desk, one on a phone
+WIDTH = 390  # SVG units: two such figures side by side on a desk, one on a phone
 INK, MUTED, RULE, ACCENT, BAND = "#010001", "#010002", "#010003", "#010004", "#010005"
 PEERS = ("#010011", "#010012", "#010013", "#010014", "#010015", "#010016")
 CSS = dict(
@@ -34,6 +34,7 @@ CSS = dict(
         strict=True,
     )
 )
+FAR = 30.0  # factor to the middle value beyond which a number would flatten the others
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)), (0, (8, 2, 2, 2, 2, 2)))
 
 STYLE = {
@@ -41,8 +42,8 @@ STYLE = {
     "svg.hashsalt": "breadth",  # the same rows give the same bytes
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same layout on every machine
-    "font.size": 11.5,
-    "axes.labelsize": 11.5,
+    "font.size": 11,
+    "axes.labelsize": 11,
     "axes.labelcolor": MUTED,
     "axes.edgecolor": RULE,
     "axes.linewidth": 1.0,
@@ -58,11 +59,11 @@ STYLE = {
     "ytick.color": RULE,
     "xtick.labelcolor": MUTED,
     "ytick.labelcolor": INK,
-    "xtick.labelsize": 10.5,
+    "xtick.labelsize": 10,
     "ytick.major.size": 0,
     "xtick.major.size": 3,
     "legend.frameon": False,
-    "legend.fontsize": 11,
+    "legend.fontsize": 10.5,
 }
 
 
@@ -84,6 +85,7 @@ class Panel:
     title: str
     values: tuple[float, ...]
     write: Callable[[float], str]
+    mark: Callable[[float], str]  # a number under the axis
     reference: float | None = None  # where a line is drawn and the stems start
 
 
@@ -143,35 +145,40 @@ def intervals(rows: Sequence[Interval], *, margin: float, label: str, ident: str
 
 
 def dots(names: Sequence[str], ours: Sequence[bool], panels: Sequence[Panel], *, ident: str, alt: str) -> str:
-    """One row a contender, one log-scaled column a quantity, each dot with its value written beside it."""
+    """One row a contender, one log-scaled column a quantity, each dot with its value written beside it.
+
+    Deviations: a value more than FAR times from the middle one is an arrow at the edge with its number.
+    """
     with matplotlib.rc_context(STYLE):
         figure, axes = _rows(names, ours, columns=len(panels))
         for ax, panel in zip(axes, panels, strict=True):
-            known = [v for v in panel.values if v > 0]
-            spread = [*known, *([panel.reference] if panel.reference else [])]
-            low, high = math.log10(min(spread)), math.log10(max(spread))
-            pad = max(0.08 * (high - low), 0.06)
-            room = max(0.75 * (high - low), 0.35)  # for the number at the right of the right-most dot
+            known = sorted(v for v in panel.values if v > 0)
+            middle = known[len(known) // 2]
+            shown = [v for v in known if 1 / FAR < v / middle < FAR] + ([panel.reference] if panel.reference else [])
+            low, high = min(shown), max(shown)
+            span = max(math.log10(high / low), 0.25)
             ax.set_xscale("log")
-            ax.set_xlim(10 ** (low - pad), 10 ** (high + pad + room))
+            ax.set_xlim(left := low / 10 ** (0.22 * span), high * 10 ** (0.85 * span))  # room for the numbers
             if panel.reference:
                 ax.axvline(panel.reference, color=MUTED, linewidth=1)
+            start = panel.reference or left
             for y, (value, mine) in enumerate(zip(panel.values, ours, strict=True)):
                 colour = ACCENT if mine else MUTED
                 if not value > 0:
-                    absent = panel.write(0.0) if value == 0 else "not measured"
-                    ax.text(0.04, y, absent, transform=ax.get_yaxis_transform(), va="center_baseline",
-                            color=MUTED, fontsize=10.5)  # fmt: skip
-                    continue
-                start = panel.reference if panel.reference else ax.get_xlim()[0]
-                ax.plot([start, value], [y, y], color=colour if panel.reference else RULE, linewidth=1.6)
-                ax.plot([value], [y], marker="o", markersize=7, color=colour)
-                # a number beside the dot, or beside the reference line where the dot lies left of it
-                ax.annotate(panel.write(value), (max(value, start), y), xytext=(8, 0), textcoords="offset points",
-                            va="center_baseline", color=ACCENT if mine else INK, fontsize=10.5)  # fmt: skip
+                    at, text, tint = start, panel.write(0.0) if value == 0 else "not measured", MUTED
+                else:
+                    # what lies far away is an arrow at the edge, with its number
+                    at, text = min(max(value, low / 10 ** (0.1 * span)), high), panel.write(value)
+                    tint = ACCENT if mine else INK
+                    mark = "<" if value < low else ">" if value > high else "o"
+                    ax.plot([start, at], [y, y], color=colour if panel.reference else RULE, linewidth=1.6)
+                    ax.plot([at], [y], marker=mark, markersize=7, color=colour)
+                # beside the dot, or beside the reference line where the dot lies left of it
+                ax.annotate(text, (max(at, start), y), xytext=(8, 0), textcoords="offset points",
+                            va="center_baseline", color=tint, fontsize=10)  # fmt: skip
             ax.set_title(panel.title, loc="left", fontsize=11, color=MUTED, pad=8)
-            ax.xaxis.set_major_locator(LogLocator(numticks=4))
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _, write=panel.write: write(x)))
+            ax.xaxis.set_major_locator(FixedLocator(_log_ticks(left, high * 10 ** (0.4 * span))))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _, mark=panel.mark: mark(x)))
             ax.xaxis.set_minor_formatter(NullFormatter())
             ax.xaxis.set_minor_locator(NullLocator())
         return _svg(figure, ident, alt)
@@ -180,11 +187,19 @@ def dots(names: Sequence[str], ours: Sequence[bool], panels: Sequence[Panel], *,
 def curves(rows: Sequence[Curve], *, label: str, direction: Literal["higher", "lower"], ident: str, alt: str) -> str:
     """Held-out measure after each iteration, a line a contender.
 
-    Deviations: the vertical axis starts where the lines stand after one twentieth of the iterations, so that the
+    Args:
+        rows: every contender of the study in its order, which decides its colour; one without values is not drawn.
+        label: name of the measure.
+        direction: which way is better.
+        ident: unique in the page.
+        alt: what a reader who cannot see the plot should know.
+
+    Deviations: the vertical axis starts where the lines stand after one eighth of the iterations, so that the
         part where they differ fills the plot.
     """
     longest = max(len(row.values) for row in rows)
-    settled = [v for row in rows for v in row.values[min(len(row.values) - 1, longest // 20) :] if math.isfinite(v)]
+    late = [v for row in rows for v in row.values[min(len(row.values) - 1, longest // 8) :]]
+    settled = [v for v in late if math.isfinite(v)] or [v for row in rows for v in row.values if math.isfinite(v)]
     low, high = min(settled), max(settled)
     pad = 0.06 * (high - low) or 0.01 * max(abs(high), 1e-12)
     with matplotlib.rc_context(STYLE):
@@ -192,30 +207,21 @@ def curves(rows: Sequence[Curve], *, label: str, direction: Literal["higher", "l
         FigureCanvasSVG(figure)
         ax = figure.subplots()
         ax.grid(axis="y")
-        mine = peers = 0
-        for row in sorted(rows, key=lambda row: row.ours):  # ours last, so on top
-            if row.ours:
-                style = {"color": ACCENT, "linewidth": 2.4, "linestyle": DASHES[mine % len(DASHES)]}
-                mine += 1
-            else:
-                style = {
-                    "color": PEERS[peers % len(PEERS)],
-                    "linewidth": 1.5,
-                    "linestyle": DASHES[(peers + peers // len(PEERS)) % len(DASHES)],
-                }
-                peers += 1
-            ax.plot(range(1, len(row.values) + 1), row.values, label=_wrap(row.name), **style)
+        drawn = []
+        for row, style in zip(rows, _line_styles(rows), strict=True):
+            if row.values:
+                (line,) = ax.plot(range(1, len(row.values) + 1), row.values, label=_wrap(row.name), **style)
+                drawn.append(line)
         ax.set_xlim(1, max(longest, 2))
         ax.set_ylim(low - pad, high + pad)
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.yaxis.set_major_locator(MaxNLocator(5))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: short(y, 4)))
-        ax.yaxis.set_tick_params(labelsize=10.5, labelcolor=MUTED)
+        ax.yaxis.set_tick_params(labelsize=10, labelcolor=MUTED)
         ax.set_xlabel("iteration")
         ax.set_title(f"{label} {'↑ higher' if direction == 'higher' else '↓ lower'} is better", loc="left", fontsize=11,
                      color=MUTED, pad=8)  # fmt: skip
-        handles, labels = ax.get_legend_handles_labels()
-        figure.legend(handles[::-1], labels[::-1], loc="outside lower left", ncols=2, handlelength=2.6)
+        figure.legend(handles=drawn, loc="outside lower left", ncols=2, handlelength=2.6)
         return _svg(figure, ident, alt)
 
 
@@ -233,6 +239,34 @@ def ranks(names: Sequence[str], ours: Sequence[bool], values: Sequence[float], *
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.set_xlabel("average rank, 1 is best")
         return _svg(figure, ident, alt)
+
+
+def _line_styles(rows: Sequence[Curve]) -> list[dict]:
+    """Ours in the accent, above the others; each peer in a colour and a dash of its own."""
+    styles = []
+    for i, row in enumerate(rows):
+        nth = sum(other.ours == row.ours for other in rows[:i])
+        styles.append(
+            {"color": ACCENT, "linewidth": 2.4, "linestyle": DASHES[nth % len(DASHES)], "zorder": 3}
+            if row.ours
+            else {
+                "color": PEERS[nth % len(PEERS)],
+                "linewidth": 1.5,
+                "linestyle": DASHES[(nth + nth // len(PEERS) + 1) % len(DASHES)],
+                "zorder": 2,
+            }
+        )
+    return styles
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """At most three round numbers: decades where two or more lie between, else halves and fifths of them."""
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        ticks = [step * 10.0**d for d in decades for step in steps if low <= step * 10.0**d <= high]
+        if len(ticks) >= 2:
+            break
+    return ticks[:: math.ceil(len(ticks) / 3)] if ticks else []
 
 
 def _wrap(name: str) -> str:

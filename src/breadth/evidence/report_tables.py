@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from breadth.evidence.report_format import NONE, OURS, counted, duration, finite, number, p_value, ratio, signed, size
+from breadth.evidence.report_format import OURS, around, counted, duration, finite, number, p_value, ratio, short, size
 from breadth.evidence.study import Contender, Measure, Study, Table
 from breadth.evidence.verdict import Speed, Verdict, failures
 
@@ -64,13 +64,14 @@ def quality(study: Study, table: Table, ordered: list[Contender], verdicts: dict
     for c in ordered:
         v: Verdict = verdicts[decides.name][table.name, c.name]
         badge, place = CALLS[v.call]
+        difference, interval = around(v.difference, v.low, v.high)
         rest = [verdicts[m.name][table.name, c.name] for m in others]
         cells = (
             Entry(c.name, c.name),
             Entry(v.call, str(place), badge, v.reason),
             _mean(v),
-            Entry(signed(v.difference), _key(v.difference)),
-            Entry(f"[{signed(v.low)}, {signed(v.high)}]" if finite(v.low) else NONE, _key(v.low)),
+            Entry(difference, _key(v.difference)),
+            Entry(interval, _key(v.low)),
             Entry(p_value(v.p), _key(v.p)),
             Entry(number(v.smallest), _key(v.smallest)),
             *(_mean(other) for other in rest),
@@ -86,7 +87,7 @@ def quality(study: Study, table: Table, ordered: list[Contender], verdicts: dict
         Head("could have seen", hint="smallest true difference that would be found 8 times in 10"),
         *(_head(m) for m in others),
     )
-    margin = number(decides.margin_on(table))
+    margin = short(decides.margin_on(table))
     notes = [
         f"Verdicts are about {decides.name} on this data at this budget. Difference: contender − {study.baseline}, in "
         f"its natural sign. EQUIVALENT: surely within ±{margin}. Interval: corrected for overlapping training sets "
@@ -161,7 +162,7 @@ def _more_failures(study: Study, table: Table, stage: str) -> list[str]:
 
 def _unrun(study: Study, table: Table, stage: str) -> list[str]:
     return [
-        f"{u.contender}: {counted(u.count, 'planned cell')} not run, since the time limit or an interruption came first."
+        f"{u.contender}: {counted(u.count, 'planned cell')} not run, stopped by the time limit or an interruption."
         for u in study.unrun
         if (u.table, u.stage) == (table.name, stage)
     ]
