@@ -10,7 +10,7 @@ import polars as pl
 HEAD = 1000  # rows that a column must match the target on before all rows are compared
 FEWEST = 10  # rows below which an order or a uniqueness is no evidence
 
-_IDENTIFIER = re.compile(r"(^|[_\s-])(id|uuid|guid|key|index|row|rowid|unnamed)($|[_\s-])|[a-z](Id|ID)$", re.IGNORECASE)
+_IDENTIFIER = re.compile(r"(?i:(^|[_\s-])(id|uuid|guid|key|index|row|rowid|unnamed)($|[_\s-]))|[a-z](Id|ID)$")
 _TIME = re.compile(r"(^|[_\s-])(time|timestamp|datetime|date|year|month)($|[_\s-])", re.IGNORECASE)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+import numpy as np
 import polars as pl
 
 from breadth.data.dataset import DataError
@@ -48,15 +49,18 @@ def read_delimited(data: bytes, source: str, *, header: bool, delimiter: str | N
         DataError: if the file is empty or holds only a header, a line has too many or too few cells, a quote is never
             closed, or a column name occurs twice.
     """
-    lead = len(data) - len(data.lstrip(b"\r\n"))
-    if data.endswith((b"\n\n", b"\n\r\n")):
-        data = data.rstrip(b"\r\n")
+    for argument, value in (("delimiter", delimiter), ("quote", quote)):
+        if value is not None and (len(value) != 1 or not value.isascii() or value in "\r\n"):
+            raise DataError(f"{argument}={value!r} is not one ASCII character; pass for instance ',' or '\"'")
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    lead = len(data) - len(data.lstrip(b"\n"))
+    if data.endswith(b"\n\n"):
+        data = data.rstrip(b"\n")
     first_line = 1 + data[:lead].count(b"\n")
     data = data[lead:] if lead else data
     if not data or data.isspace():
         raise DataError(f"{source}: the file is empty; a table needs a header and at least two rows")
-    if b"\n" not in data and b"\r" in data:
-        data = data.replace(b"\r", b"\n")  # line ends of the first Macintosh
     text = _Text(data, source, first_line, delimiter or sniff_delimiter(data, quote), quote)
 
     _, first = next(text.records())
@@ -72,13 +76,12 @@ def read_delimited(data: bytes, source: str, *, header: bool, delimiter: str | N
         frame = frame.with_row_index("").filter(~pl.col("").is_in(blank)).drop("")
     if frame.is_empty():
         raise DataError(f"{source}: the file has a header and no rows; pass header=False if the first line is data")
-    skipped = set(blank)
 
     def locate(rows: Sequence[int]) -> list[str]:
         wanted, lines, row = list(rows), [], 0
-        for i, (line, _) in enumerate(islice(text.records(), int(header), None)):
-            if i in skipped:
-                continue
+        for line, fields in islice(text.records(), int(header), None):
+            if not fields and len(names) > 1:
+                continue  # a blank line is no row
             if len(lines) < len(wanted) and row == wanted[len(lines)]:
                 lines.append(f"line {line}")
             if len(lines) == len(wanted):
@@ -150,10 +153,8 @@ def _names(first: list[str], header: bool, text: _Text) -> tuple[list[str], tupl
 
 def _split(text: _Text, width: int, header: bool) -> tuple[pl.DataFrame, list[int]]:
     """Columns of strings, and which of its rows are blank lines."""
-    quote = text.quote.encode()
-    has_quote = quote in text.data
-    quote_after_blank = re.escape(text.delimiter.encode()) + rb" +" + re.escape(quote)
-    if has_quote and re.search(quote_after_blank, text.data):
+    has_quote = text.quote.encode() in text.data
+    if has_quote and not _is_well_quoted(text):
         return _split_slowly(text, width, header), []
     try:
         frame = pl.read_csv(
@@ -168,15 +169,34 @@ def _split(text: _Text, width: int, header: bool) -> tuple[pl.DataFrame, list[in
             return _split_slowly(text, width, header), []
         except DataError as diagnosis:
             raise diagnosis from error
+    if frame.width != width:
+        return _split_slowly(text, width, header), []
     if header:
         frame = frame[1:]
     # polars raises on long rows and pads short ones, so equal totals mean that every row is whole
     n_lines = text.data.count(b"\n") + (not text.data.endswith(b"\n"))
     whole = not has_quote and text.data.count(text.delimiter.encode()) == n_lines * (width - 1)
-    if frame.width == width and (frame.is_empty() or whole or not frame[:, -1].has_nulls()):
+    if frame.is_empty() or whole or not frame[:, -1].has_nulls():
         return frame, []
     blank = [i for i, (_, fields) in enumerate(_checked(text, width, header)) if not fields]
     return frame, blank if width > 1 else []
+
+
+def _is_well_quoted(text: _Text) -> bool:
+    """Whether every cell is quoted whole or not at all, so that no two readers can disagree on it (RFC 4180).
+
+    Of the quotes, counted from 0, the even ones open a cell or follow their double, the odd ones close it or come
+    before their double.
+    """
+    data = np.frombuffer(text.data, np.uint8)
+    quote = ord(text.quote)
+    at = np.flatnonzero(data == quote)
+    if len(at) % 2:
+        return False
+    before = np.where(at > 0, data[at - 1], ord("\n"))
+    after = np.where(at + 1 < len(data), data[np.minimum(at + 1, len(data) - 1)], ord("\n"))
+    edges = [ord(text.delimiter), ord("\n"), quote]
+    return bool(np.isin(before[0::2], edges).all() and np.isin(after[1::2], edges).all())
 
 
 def _split_slowly(text: _Text, width: int, header: bool) -> pl.DataFrame:

@@ -14,6 +14,8 @@ import polars as pl
 from breadth.data.dataset import DataError
 from breadth.data.delimited import RawTable, read_delimited
 
+# on damaged bytes polars raises its own errors, those of the decompressor, or panics where it should have raised
+_POLARS_FAILS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 _GZIP, _ZSTD, _PARQUET, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK\x03\x04"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -74,7 +76,7 @@ def _decompress(data: bytes, source: str, last_suffix: Sequence[str]) -> bytes:
     if data.startswith(_ZSTD):
         try:  # each line of the file as one cell: polars brings the decompressor
             lines = pl.read_csv(data, separator="\x1f", quote_char=None, has_header=False, infer_schema=False)
-        except pl.exceptions.PolarsError as error:
+        except _POLARS_FAILS as error:
             raise DataError(
                 f"{source}: damaged zstd file ({_first_line(error)}); fetch or compress it again"
             ) from error
@@ -119,7 +121,7 @@ def _to_utf8(data: bytes, source: str, encoding: str) -> bytes:
 def _read_parquet(data: bytes, source: str) -> RawTable:
     try:
         frame = pl.read_parquet(io.BytesIO(data))
-    except pl.exceptions.PolarsError as error:
+    except _POLARS_FAILS as error:
         raise DataError(f"{source}: damaged Parquet file ({_first_line(error)}); fetch or write it again") from error
     if frame.is_empty():
         raise DataError(f"{source}: the table has {frame.width} columns and no rows")
