@@ -118,6 +118,15 @@ def test_a_slip_of_ours_keeps_its_traceback(verb):
         main(["tried"])
 
 
+def test_an_interrupt_ends_with_the_status_that_shells_expect(verb, capsys):
+    def tried():
+        raise KeyboardInterrupt
+
+    verb(tried)
+    assert main(["tried"]) == 130
+    assert capsys.readouterr().err == "breadth: interrupted\n"
+
+
 def test_a_verb_decides_its_own_exit_status(verb):
     verb(lambda: 1)
     assert main(["tried"]) == 1

@@ -46,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _check_verb(arguments[0])
         return _run(arguments)
+    except KeyboardInterrupt:
+        print("breadth: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # `breadth ls | head`: the reader has gone, and Python's last flush must not complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -77,7 +80,13 @@ def _run(arguments: list[str]) -> int:
     from cyclopts import App, CycloptsError
 
     # plain text help: parsing Markdown would cost half of the start
-    app = App(name="breadth", version=__version__, help_format="plaintext", result_action="return_value")
+    app = App(
+        name="breadth",
+        version=__version__,
+        help_format="plaintext",
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
     for name, (where, summary) in VERBS.items():
         app.command(where, name=name, help=summary)
     try:
