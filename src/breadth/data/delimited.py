@@ -144,17 +144,15 @@ def _names(first: list[str], header: bool, text: _Text) -> tuple[list[str], tupl
         raise DataError(f"{where}: duplicate column name {', '.join(map(repr, twice))}; {mend}")
     if numbers and len(numbers) * 2 >= len(names):
         return names, (
-            f"The first line of {text.source} looks like data ({', '.join(numbers[:3])}, ...) but was read as the "
-            "header; "
-            "pass header=False if it is.",
+            f"The first line of {text.source} looks like data ({', '.join(numbers[:3])}, ...) but was read "
+            "as the header; pass header=False if it is.",
         )
     return names, ()
 
 
 def _split(text: _Text, width: int, header: bool) -> tuple[pl.DataFrame, list[int]]:
     """Columns of strings, and which of its rows are blank lines."""
-    has_quote = text.quote.encode() in text.data
-    if has_quote and not _is_well_quoted(text):
+    if not _is_well_quoted(text):
         return _split_slowly(text, width, header), []
     try:
         frame = pl.read_csv(
@@ -173,13 +171,13 @@ def _split(text: _Text, width: int, header: bool) -> tuple[pl.DataFrame, list[in
         return _split_slowly(text, width, header), []
     if header:
         frame = frame[1:]
-    # polars raises on long rows and pads short ones, so equal totals mean that every row is whole
-    n_lines = text.data.count(b"\n") + (not text.data.endswith(b"\n"))
-    whole = not has_quote and text.data.count(text.delimiter.encode()) == n_lines * (width - 1)
-    if frame.is_empty() or whole or not frame[:, -1].has_nulls():
+    # polars raises on long rows and pads short ones, so only rows without a last cell are in doubt
+    if width == 1 or frame.is_empty() or not frame[:, -1].has_nulls():
         return frame, []
-    blank = [i for i, (_, fields) in enumerate(_checked(text, width, header)) if not fields]
-    return frame, blank if width > 1 else []
+    delimiters, lines = _count_outside_quotes(text)
+    if delimiters == lines * (width - 1):
+        return frame, []
+    return frame, [i for i, (_, fields) in enumerate(_checked(text, width, header)) if not fields]
 
 
 def _is_well_quoted(text: _Text) -> bool:
@@ -188,6 +186,8 @@ def _is_well_quoted(text: _Text) -> bool:
     Of the quotes, counted from 0, the even ones open a cell or follow their double, the odd ones close it or come
     before their double.
     """
+    if text.quote.encode() not in text.data:
+        return True
     data = np.frombuffer(text.data, np.uint8)
     quote = ord(text.quote)
     at = np.flatnonzero(data == quote)
@@ -199,7 +199,25 @@ def _is_well_quoted(text: _Text) -> bool:
     return bool(np.isin(before[0::2], edges).all() and np.isin(after[1::2], edges).all())
 
 
+def _count_outside_quotes(text: _Text) -> tuple[int, int]:
+    """Delimiters and lines, those inside quoted cells left out; for well-quoted text."""
+    data = np.frombuffer(text.data, np.uint8)
+    quotes = np.flatnonzero(data == ord(text.quote))
+    delimiters, ends = (
+        int((np.searchsorted(quotes, np.flatnonzero(data == ord(mark))) % 2 == 0).sum())
+        for mark in (text.delimiter, "\n")
+    )
+    return delimiters, ends + (not text.data.endswith(b"\n"))
+
+
 def _split_slowly(text: _Text, width: int, header: bool) -> pl.DataFrame:
+    try:
+        for _ in text.records(strict=True):
+            pass
+    except DataError as error:  # strict reading minds more than this, but the rest can be read
+        if "unexpected end of data" in str(error):
+            message = str(error).replace("unexpected end of data", "a quote is opened and never closed")
+            raise DataError(message) from error
     rows = [fields for _, fields in _checked(text, width, header) if fields]
     frame = pl.DataFrame(rows, schema=[(f"c{j}", pl.String) for j in range(width)], orient="row")
     return frame.with_columns(pl.when(pl.all() != "").then(pl.all()))
@@ -207,14 +225,6 @@ def _split_slowly(text: _Text, width: int, header: bool) -> pl.DataFrame:
 
 def _checked(text: _Text, width: int, header: bool) -> Iterator[tuple[int, list[str]]]:
     """Records after the header, each proved to have `width` cells; blank lines pass."""
-    try:
-        for _ in text.records(strict=True):
-            pass
-    except DataError as error:
-        if "unexpected end of data" in str(error):
-            raise DataError(
-                str(error).replace("unexpected end of data", "a quote is opened and never closed")
-            ) from error
     for line, fields in islice(text.records(), int(header), None):
         if fields and len(fields) != width:
             what = "the header" if header else "the first line"
