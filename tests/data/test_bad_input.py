@@ -162,6 +162,12 @@ def test_a_few_texts_in_a_numeric_column_make_it_a_category_and_are_announced(tm
     assert read_table(tmp_path / "t.csv", target="y", missing=["n/k"]).categorical == ()
 
 
+def test_a_header_that_was_read_as_data_is_announced(tmp_path):
+    (tmp_path / "t.csv").write_text("age,y\n1,0\n2,1\n3,0\n")
+    notes = read_table(tmp_path / "t.csv", header=False, target=1).warnings
+    assert any("'c0' is numeric but for its first cell ('age' on line 1); pass header=True" in note for note in notes)
+
+
 @pytest.mark.parametrize("cell", ["inf", "-inf", "Infinity", "1e999"])
 def test_infinities_name_column_and_line(tmp_path, cell):
     content = f"a,b,y\n1,1,p\n3,{cell},q\n5,6.5,p\n"

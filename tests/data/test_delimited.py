@@ -76,3 +76,5 @@ def test_nameless_columns_are_numbered_and_a_header_that_looks_like_data_is_anno
     assert table.frame.columns == ["c0", "b"] and table.warnings == ()
     table = read_delimited(b"5.1,3.5,setosa\n4.9,3.0,setosa\n", "t", header=True, delimiter=None, quote='"')
     assert any("pass header=False" in note for note in table.warnings)
+    table = read_delimited(b"y,0,1,2\n1,2,3,4\n5,6,7,8\n", "t", header=True, delimiter=None, quote='"')
+    assert table.warnings == ()

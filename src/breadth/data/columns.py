@@ -164,7 +164,8 @@ def _as_number(column: pl.Series, raw: RawTable, rules: _Rules) -> tuple[pl.Seri
     n_failed, n_present = int(failed.sum()), column.len() - column.null_count()
     if n_failed:
         forced = name in rules.numeric
-        if not forced and n_failed > (1 - MOSTLY_NUMERIC) * n_present:
+        is_header = not raw.has_names and n_failed == 1 and bool(failed[0])
+        if not (forced or is_header) and n_failed > (1 - MOSTLY_NUMERIC) * n_present:
             if rules.decimal == "." and column.str.contains(r"^[+-]?\d+,\d+$").all():
                 return None, [
                     f"Column {name!r} holds numbers with a decimal comma, read as categories; pass decimal=','."
@@ -180,6 +181,10 @@ def _as_number(column: pl.Series, raw: RawTable, rules: _Rules) -> tuple[pl.Seri
                 f"{raw.source}: column {name!r} must be numeric but holds text: {shown}; "
                 "mend the cells, add the text to missing=, or take the column out of numeric="
             )
+        if is_header:
+            return None, [
+                f"Column {name!r} is numeric but for its first cell ({shown}); pass header=True if that names it."
+            ]
         return None, [
             f"Column {name!r} holds {n_present - n_failed} numbers and {n_failed} other values ({shown}), so it was "
             "read as "

@@ -33,6 +33,7 @@ class RawTable:
     is_text: bool  # strings may be numbers: the format has no types, or is loose about them
     locate: Callable[[Sequence[int]], list[str]]  # ascending row positions -> "line 7"
     warnings: tuple[str, ...] = ()
+    has_names: bool = True  # the file names its columns
 
 
 def read_delimited(data: bytes, source: str, *, header: bool, delimiter: str | None, quote: str) -> RawTable:
@@ -89,7 +90,7 @@ def read_delimited(data: bytes, source: str, *, header: bool, delimiter: str | N
             row += 1
         return lines
 
-    return RawTable(frame, source, True, locate, notes)
+    return RawTable(frame, source, True, locate, notes, header)
 
 
 def sniff_delimiter(data: bytes, quote: str = '"') -> str:
@@ -142,12 +143,20 @@ def _names(first: list[str], header: bool, text: _Text) -> tuple[list[str], tupl
     if twice:
         mend = "if the first line is data, pass header=False" if numbers else "rename one of them"
         raise DataError(f"{where}: duplicate column name {', '.join(map(repr, twice))}; {mend}")
-    if numbers and len(numbers) * 2 >= len(names):
+    if numbers and not _are_consecutive(numbers):
         return names, (
             f"The first line of {text.source} looks like data ({', '.join(numbers[:3])}, ...) but was read "
             "as the header; pass header=False if it is.",
         )
     return names, ()
+
+
+def _are_consecutive(names: list[str]) -> bool:
+    """Whether they are 0, 1, 2 ... or 2019, 2020 ...: positions or years, which do name columns."""
+    if len(names) < 2 or not all(name.isdecimal() for name in names):
+        return False
+    values = [int(name) for name in names]
+    return max(values) - min(values) == len(values) - 1
 
 
 def _split(text: _Text, width: int, header: bool) -> tuple[pl.DataFrame, list[int]]:

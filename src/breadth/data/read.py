@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -84,7 +85,7 @@ def read_table(
         raise DataError(
             f"{raw.source}: numeric= and categorical= both name {sorted(both)}; take them out of one of the two"
         )
-    raw = type(raw)(raw.frame.drop(dropped), raw.source, raw.is_text, raw.locate, raw.warnings)
+    raw = replace(raw, frame=raw.frame.drop(dropped))
     if not [name for name in raw.frame.columns if name != target_name]:
         raise DataError(f"{raw.source}: no feature is left beside the target; the columns are {columns}")
     typed = infer_types(raw, missing=missing, decimal=decimal, numeric=forced, categorical=labels)
