@@ -18,7 +18,7 @@ from jinja2 import Environment, StrictUndefined
 from breadth.evidence.report_figures import Drawing, cost_figures, quality_figures, ranking_figure
 from breadth.evidence.report_format import OURS, around, counted, finite, integer, number, p_value, ratio, short
 from breadth.evidence.report_tables import CALLS, Grid, cost, quality
-from breadth.evidence.study import Study, Table
+from breadth.evidence.study import Contender, Study, Table
 from breadth.evidence.verdict import Ranking, Speed, Verdict, judge, rank, speed
 
 MANY_TABLES = 4  # data sets from which the head of the page counts verdicts, and each data set tells its own
@@ -127,7 +127,10 @@ def _study(study: Study, ident: str) -> StudyView:
             _table(study, t, f"{ident}t{i}", verdicts, speeds, sentences[t.name] if many else ())
             for i, t in enumerate(study.tables, 1)
         ),
-        signature=tuple((key, str(value)) for key, value in study.signature.items()),
+        signature=(
+            *((key, str(value)) for key, value in study.signature.items()),
+            *((f"settings of {c.name}", _settings(c)) for c in study.contenders if c.settings),
+        ),
     )
 
 
@@ -136,7 +139,7 @@ def _summary(study: Study) -> str:
         counted(len(study.contenders), "contender"),
         counted(len(study.tables), "data set"),
         f"compared with {study.baseline}",
-        *(f"{key}: {study.signature[key]}" for key in ("budget", "tuning") if key in study.signature),
+        *(f"{key} {study.signature[key]}" for key in ("budget", "tuning") if key in study.signature),
     ]
     missing = sum(u.count for u in study.unrun)
     if missing:
@@ -215,6 +218,10 @@ def _friedman(ranking: Ranking) -> str:
     if ranking.left_out:
         text += f" Left out, without a value on every data set: {', '.join(ranking.left_out)}."
     return text
+
+
+def _settings(contender: Contender) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in contender.settings.items())
 
 
 def _regime(table: Table) -> str:

@@ -59,6 +59,7 @@ def quality_figures(
 def cost_figures(study: Study, table: Table, ident: str, timed: list[tuple[Contender, Speed]]) -> tuple[Drawing, ...]:
     names, ours = [c.name for c, _ in timed], [c.origin == OURS for c, _ in timed]
     speeds = [s for _, s in timed]
+    absent = tuple("FAILED" if s.reason else "not measured" for s in speeds)
     wanted = (
         (
             f"Time as a multiple of {study.baseline}'s",
@@ -76,7 +77,7 @@ def cost_figures(study: Study, table: Table, ident: str, timed: list[tuple[Conte
     drawings = []
     for title, reading, suffix, columns in wanted:
         panels = [
-            plots.Panel(name, tuple(getattr(s, key) for s in speeds), write, mark, reference)
+            plots.Panel(name, tuple(getattr(s, key) for s in speeds), write, mark, absent, reference)
             for name, key, write, mark, reference in columns
             if any(getattr(s, key) > 0 for s in speeds)
         ]

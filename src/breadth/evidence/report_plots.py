@@ -20,7 +20,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from breadth.evidence.report_format import short, signed
 
@@ -86,6 +86,7 @@ class Panel:
     values: tuple[float, ...]
     write: Callable[[float], str]
     mark: Callable[[float], str]  # a number under the axis
+    absent: tuple[str, ...]  # what to say of a contender without a value
     reference: float | None = None  # where a line is drawn and the stems start
 
 
@@ -147,41 +148,52 @@ def intervals(rows: Sequence[Interval], *, margin: float, label: str, ident: str
 def dots(names: Sequence[str], ours: Sequence[bool], panels: Sequence[Panel], *, ident: str, alt: str) -> str:
     """One row a contender, one log-scaled column a quantity, each dot with its value written beside it.
 
+    Args:
+        names: contenders from top to bottom.
+        ours: which of them to mark.
+        panels: the columns; each has a positive value at least.
+        ident: unique in the page.
+        alt: what a reader who cannot see the plot should know.
+
     Deviations: a value more than FAR times from the middle one is an arrow at the edge with its number.
     """
     with matplotlib.rc_context(STYLE):
         figure, axes = _rows(names, ours, columns=len(panels))
         for ax, panel in zip(axes, panels, strict=True):
-            known = sorted(v for v in panel.values if v > 0)
-            middle = known[len(known) // 2]
-            shown = [v for v in known if 1 / FAR < v / middle < FAR] + ([panel.reference] if panel.reference else [])
-            low, high = min(shown), max(shown)
-            span = max(math.log10(high / low), 0.25)
-            ax.set_xscale("log")
-            ax.set_xlim(left := low / 10 ** (0.22 * span), high * 10 ** (0.85 * span))  # room for the numbers
-            if panel.reference:
-                ax.axvline(panel.reference, color=MUTED, linewidth=1)
-            start = panel.reference or left
-            for y, (value, mine) in enumerate(zip(panel.values, ours, strict=True)):
-                colour = ACCENT if mine else MUTED
-                if not value > 0:
-                    at, text, tint = start, panel.write(0.0) if value == 0 else "not measured", MUTED
-                else:
-                    # what lies far away is an arrow at the edge, with its number
-                    at, text = min(max(value, low / 10 ** (0.1 * span)), high), panel.write(value)
-                    tint = ACCENT if mine else INK
-                    mark = "<" if value < low else ">" if value > high else "o"
-                    ax.plot([start, at], [y, y], color=colour if panel.reference else RULE, linewidth=1.6)
-                    ax.plot([at], [y], marker=mark, markersize=7, color=colour)
-                # beside the dot, or beside the reference line where the dot lies left of it
-                ax.annotate(text, (max(at, start), y), xytext=(8, 0), textcoords="offset points",
-                            va="center_baseline", color=tint, fontsize=10)  # fmt: skip
-            ax.set_title(panel.title, loc="left", fontsize=11, color=MUTED, pad=8)
-            ax.xaxis.set_major_locator(FixedLocator(_log_ticks(left, high * 10 ** (0.4 * span))))
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _, mark=panel.mark: mark(x)))
-            ax.xaxis.set_minor_formatter(NullFormatter())
-            ax.xaxis.set_minor_locator(NullLocator())
+            _dot_column(ax, panel, ours)
         return _svg(figure, ident, alt)
+
+
+def _dot_column(ax: Axes, panel: Panel, ours: Sequence[bool]) -> None:
+    """Drawn in decades on a linear axis: matplotlib's log axis doubles the time of the page."""
+    known = sorted(math.log10(v) for v in panel.values if v > 0)
+    middle = known[len(known) // 2]
+    shown = [v for v in known if abs(v - middle) < math.log10(FAR)]
+    if panel.reference:
+        shown.append(math.log10(panel.reference))
+    low, high = min(shown), max(shown)
+    span = max(high - low, 0.25)
+    left = low - 0.22 * span
+    ax.set_xlim(left, high + 0.85 * span)  # room for the numbers
+    start = math.log10(panel.reference) if panel.reference else left
+    if panel.reference:
+        ax.axvline(start, color=MUTED, linewidth=1)
+    for y, (value, mine) in enumerate(zip(panel.values, ours, strict=True)):
+        if value > 0:
+            colour, tint, text = (ACCENT, ACCENT, panel.write(value)) if mine else (MUTED, INK, panel.write(value))
+            decade = math.log10(value)
+            at = min(max(decade, low - 0.1 * span), high)  # what lies far away is an arrow at the edge
+            mark = "<" if decade < low else ">" if decade > high else "o"
+            ax.plot([start, at], [y, y], color=colour if panel.reference else RULE, linewidth=1.6)
+            ax.plot([at], [y], marker=mark, markersize=7, color=colour)
+        else:
+            at, tint, text = start, MUTED, panel.write(0.0) if value == 0 else panel.absent[y]
+        # beside the dot, or beside the reference line where the dot lies left of it
+        ax.annotate(text, (max(at, start), y), xytext=(8, 0), textcoords="offset points", va="center_baseline",
+                    color=tint, fontsize=10)  # fmt: skip
+    ax.set_title(panel.title, loc="left", fontsize=11, color=MUTED, pad=8)
+    ticks = _log_ticks(10**left, 10 ** (high + 0.4 * span))
+    ax.set_xticks([math.log10(tick) for tick in ticks], [panel.mark(tick) for tick in ticks])
 
 
 def curves(rows: Sequence[Curve], *, label: str, direction: Literal["higher", "lower"], ident: str, alt: str) -> str:
@@ -236,7 +248,7 @@ def ranks(names: Sequence[str], ours: Sequence[bool], values: Sequence[float], *
             ax.annotate(f"{value:.2f}", (value, y), xytext=(8, 0), textcoords="offset points", va="center_baseline",
                         color=ACCENT if mine else INK, fontsize=10.5)  # fmt: skip
         ax.set_xlim(0.85, len(names) + 0.5)
-        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        ax.set_xticks(range(1, len(names) + 1))
         ax.set_xlabel("average rank, 1 is best")
         return _svg(figure, ident, alt)
 

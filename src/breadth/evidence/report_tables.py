@@ -74,7 +74,7 @@ def quality(study: Study, table: Table, ordered: list[Contender], verdicts: dict
             Entry(interval, _key(v.low)),
             Entry(p_value(v.p), _key(v.p)),
             Entry(number(v.smallest), _key(v.smallest)),
-            *(_mean(other) for other in rest),
+            *(Entry(number(other.mean, 4), _key(other.mean)) for other in rest),
         )
         rows.append(_line(study, c, cells))
     heads = (
@@ -107,8 +107,8 @@ def cost(study: Study, table: Table, timed: list[tuple[Contender, Speed]]) -> Gr
         Head(f"÷ {study.baseline}", hint="fit time over the baseline's in the same round, median over rounds"),
         Head("predict ↓", hint="median over rounds"),
         Head(f"÷ {study.baseline}", hint="predict time over the baseline's in the same round, median over rounds"),
-        Head("peak memory ↓"),
-        Head("model size ↓"),
+        Head("peak memory ↓", hint="growth of the process at its peak during fit"),
+        Head("model size ↓", hint="bytes of the pickle"),
     )
     rows = []
     for c, s in timed:
@@ -126,6 +126,7 @@ def cost(study: Study, table: Table, timed: list[tuple[Contender, Speed]]) -> Gr
     notes = [
         "Measured one at a time, warm, in interleaved rounds, with nothing else running. Ratios are taken within a "
         "round, so that a machine that slows down slows down both; shown is their median.",
+        *([f"Load: {study.signature['load']}."] if "load" in study.signature else []),
         *_more_failures(study, table, "speed"),
         *_unrun(study, table, "speed"),
     ]
