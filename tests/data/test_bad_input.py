@@ -63,6 +63,7 @@ def test_one_row_is_refused(tmp_path):
         ('a,b,y\n1,"2\n2",p\n3,4\n5,6,p\n', 4, 2),  # so do line ends in quotes
         ('a,b,y\n1, "2,2",p\n3, 4\n5,6,p\n', 3, 2),  # the csv module's dialect
         ("a,b,y\r\n1,2,p\r\n3,4\r\n", 3, 2),
+        ('a,b,y\n1,2,p\n3,"4,4",q,', 3, 4),  # at the end, without a line end
     ],
 )
 def test_ragged_rows_name_the_line_and_both_counts(tmp_path, content, line, found):
@@ -107,6 +108,8 @@ def test_an_absent_target_offers_near_names(tmp_path):
     refuse(tmp_path / "t.csv", content, r"drop='agee' is not a column; did you mean 'age'\?", drop=["agee"])
     with pytest.raises(DataError, match=r"drop='age' is one string; pass a list, drop=\['age'\]"):
         read_table(tmp_path / "t.csv", drop="age")
+    with pytest.raises(DataError, match=r"missing='-999' is one string; pass a list, missing=\['-999'\]"):
+        read_table(tmp_path / "t.csv", missing="-999")
 
 
 @pytest.mark.parametrize("target", [3, -4, "3"])

@@ -202,6 +202,27 @@ def test_numeric_categorical_missing_decimal_and_drop_are_obeyed(tmp_path):
     assert any("pass decimal=','" in w for w in read_table(path, target="y").warnings)
 
 
+def test_typed_formats_obey_numeric_and_categorical_too(tmp_path):
+    columns = {
+        "flag": [True, None, False],
+        "level": pl.Series(["3", "1", None], dtype=pl.Categorical),
+        "size": pl.Series(["10", "2", None], dtype=pl.Enum(["10", "2"])),
+        "day": [datetime.date(2024, 3, 1)] * 2 + [None],
+        "code": [7, 11, None],
+        "y": [0, 1, 0],
+    }
+    pl.DataFrame(columns).write_parquet(tmp_path / "t.parquet")
+    data = read_table(tmp_path / "t.parquet", target="y")
+    assert data.categorical == ("flag", "level", "size")
+    assert data.X["size"].dtype == pl.Enum(["10", "2"])  # an order that the file states is kept
+    data = read_table(
+        tmp_path / "t.parquet", target="y", numeric=["flag", "level", "size"], categorical=["day", "code"]
+    )
+    assert data.categorical == ("day", "code")
+    assert data.X.select("flag", "level", "size").rows() == [(1, 3, 10), (None, 1, 2), (0, None, None)]
+    assert data.X["code"].dtype == pl.Enum(["7", "11"])
+
+
 def test_matrix_has_nan_for_missing_and_ordinal_codes_for_categories(tmp_path):
     data = read_table(write(tmp_path / "t.csv", "a,b,y\n1,z,0\n?,m,1\n3,?,0\n"), target="y")
     np.testing.assert_array_equal(data.to_numpy(), [[1, 1], [math.nan, 0], [3, math.nan]])

@@ -94,18 +94,23 @@ def as_enum(column: pl.Series) -> pl.Series:
 def _infer(column: pl.Series, raw: RawTable, rules: _Rules) -> tuple[pl.Series, bool, list[str]]:
     dtype, name = column.dtype, column.name
     if dtype == pl.Boolean:
-        return column.cast(pl.String).cast(pl.Enum(["false", "true"])), False, []
+        truth = (
+            column.cast(pl.Int8) if name in rules.numeric else column.cast(pl.String).cast(pl.Enum(["false", "true"]))
+        )
+        return truth, False, []
+    if name in rules.categorical and (dtype.is_numeric() or dtype.is_temporal()):
+        return as_enum(column.cast(pl.String)), False, []
     if dtype in (pl.Date, pl.Datetime):
         return _days(column), True, []
     if dtype in (pl.Duration, pl.Time):
         return column.cast(pl.Duration).dt.total_nanoseconds().cast(pl.Float64) / 1e9, False, []
     if dtype == pl.Null:
         return column.cast(pl.Float64), False, []
-    if isinstance(dtype, pl.Enum):
+    if isinstance(dtype, pl.Enum) and name not in rules.numeric:
         return column, False, []
     if dtype.is_numeric():
-        return _infer_number(column, raw, rules), False, []
-    if dtype == pl.Categorical:
+        return _infer_number(column, raw), False, []
+    if dtype == pl.Categorical or isinstance(dtype, pl.Enum):
         column = column.cast(pl.String)
     if column.dtype != pl.String:
         raise DataError(
@@ -114,9 +119,7 @@ def _infer(column: pl.Series, raw: RawTable, rules: _Rules) -> tuple[pl.Series, 
     return _infer_text(column, raw, rules)
 
 
-def _infer_number(column: pl.Series, raw: RawTable, rules: _Rules) -> pl.Series:
-    if column.name in rules.categorical:
-        return as_enum(column.cast(pl.String))
+def _infer_number(column: pl.Series, raw: RawTable) -> pl.Series:
     if not column.dtype.is_integer() and column.dtype not in (pl.Float32, pl.Float64):
         column = column.cast(pl.Float64)  # decimals and half floats
     if column.dtype.is_float():
@@ -187,8 +190,7 @@ def _as_number(column: pl.Series, raw: RawTable, rules: _Rules) -> tuple[pl.Seri
             ]
         return None, [
             f"Column {name!r} holds {n_present - n_failed} numbers and {n_failed} other values ({shown}), so it was "
-            "read as "
-            f"categories; add them to missing=, or pass numeric=[{name!r}] to have this raise."
+            f"read as categories; add them to missing=, or pass numeric=[{name!r}] to have this raise."
         ]
     _refuse_infinity(real, column, raw)
     return _as_whole(text, real, rules)
@@ -216,8 +218,7 @@ def _refuse_infinity(real: pl.Series, shown: pl.Series, raw: RawTable) -> None:
     first = int(rows[0])
     raise DataError(
         f"{raw.source}: {raw.locate([first])[0]}: column {real.name!r} is infinite ({shown[first]}), {len(rows)} "
-        "such cells in all; "
-        f"put a number there, or pass missing=[..., {str(shown[first])!r}]"
+        f"such cells in all; put a number there, or pass missing=[..., {str(shown[first])!r}]"
     )
 
 

@@ -56,8 +56,8 @@ def read_delimited(data: bytes, source: str, *, header: bool, delimiter: str | N
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     lead = len(data) - len(data.lstrip(b"\n"))
-    if data.endswith(b"\n\n"):
-        data = data.rstrip(b"\n")
+    if data.endswith(b"\n\n") or not data.endswith(b"\n"):
+        data = data.rstrip(b"\n") + b"\n"  # an empty cell too many before the file's end would go unseen
     first_line = 1 + data[:lead].count(b"\n")
     data = data[lead:] if lead else data
     if not data or data.isspace():
@@ -216,7 +216,7 @@ def _count_outside_quotes(text: _Text) -> tuple[int, int]:
         int((np.searchsorted(quotes, np.flatnonzero(data == ord(mark))) % 2 == 0).sum())
         for mark in (text.delimiter, "\n")
     )
-    return delimiters, ends + (not text.data.endswith(b"\n"))
+    return delimiters, ends
 
 
 def _split_slowly(text: _Text, width: int, header: bool) -> pl.DataFrame:

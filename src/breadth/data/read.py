@@ -64,11 +64,13 @@ def read_table(
             has one row; a column name occurs twice; a numeric column holds text or an infinity; the target is absent,
             partly missing, has one value, or as many classes as rows.
 
-    Cost: the decompressed file and its cells as text are held in memory at once, about four times the file; 1 million
+    Cost: the decompressed file and its cells as text are held in memory at once, about five times the file; 1 million
     rows of 20 columns read in a few seconds.
 
     In production: use it for files up to a few GB; for larger ones, sample with polars' lazy readers first.
     """
+    if isinstance(missing, str):
+        raise DataError(f"missing={missing!r} is one string; pass a list, missing=[{missing!r}]")
     raw = read_raw(path, header=header, delimiter=delimiter, quote=quote, encoding=encoding)
     columns = raw.frame.columns
 
@@ -97,9 +99,8 @@ def read_table(
         if not drop_missing_target:
             first = raw.locate([int(frame[target_name].is_null().arg_true()[0])])[0]
             raise DataError(
-                f"{raw.source}: the target {target_name!r} is missing in {n_missing} of {frame.height} rows, first "
-                f"on {first}; "
-                "fill them in, or pass drop_missing_target=True to leave these rows out"
+                f"{raw.source}: the target {target_name!r} is missing in {n_missing} of {frame.height} rows, "
+                f"first on {first}; fill them in, or pass drop_missing_target=True to leave these rows out"
             )
         notes.append(f"{n_missing} of {frame.height} rows had no target and were left out, as asked.")
         frame = frame.filter(pl.col(target_name).is_not_null())
