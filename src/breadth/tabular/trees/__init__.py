@@ -1,0 +1,1 @@
+"""Decision trees: binning, single trees, forests, boosting."""

@@ -1,0 +1,161 @@
+"""Tables as estimators meet them: numbers, missing values and categories, from NumPy, pandas or polars.
+
+`ColumnEncoder` learns which columns are categorical and gives each category a code; the rest stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+MAX_CATEGORIES = 255
+CategoricalFeatures = Sequence[int] | Sequence[str] | Sequence[bool] | np.ndarray | Literal["from_dtype"] | None
+_TEXT = ("category", "categorical", "enum", "string", "str", "object", "utf8", "large_string")
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a pandas or polars data frame: columns with names and types of their own."""
+    return hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X, "shape")
+
+
+def _dtype_name(dtype: Any) -> str:
+    return str(dtype).lower().split("(")[0].split("[")[0]
+
+
+def _values(column: Any) -> np.ndarray:
+    """One frame column as objects, missing as None."""
+    values = np.asarray(column.to_list() if hasattr(column, "to_list") else column, dtype=object)
+    missing = np.array([v is None or v != v for v in values], bool)
+    values[missing] = None
+    return values
+
+
+def _numbers(column: Any, name: str) -> np.ndarray:
+    """One frame column as float64 (float32 stays), missing as NaN."""
+    dtype = np.float32 if _dtype_name(column.dtype) == "float32" else np.float64
+    try:
+        if hasattr(column, "to_numpy") and _dtype_name(column.dtype) not in ("boolean", "bool"):
+            raw = column.to_numpy()
+            if raw.dtype.kind in "fiu":
+                return raw.astype(dtype, copy=False)
+        return np.array([np.nan if v is None else v for v in _values(column)], dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Column {name!r} has type {column.dtype} and holds values that are not numbers ({error}). "
+            "Convert it, or name it in categorical_features."
+        ) from error
+
+
+@dataclass
+class ColumnEncoder:
+    """Codes for the categories of each categorical column.
+
+    A column with more than 255 categories keeps its 254 most frequent ones (ties: in sorted order); all others share
+    one code. A category that fitting did not see becomes missing.
+    """
+
+    categorical: np.ndarray  # bool (columns,)
+    codes: dict[int, dict[Any, int]] = field(default_factory=dict)  # column -> category -> code
+    pooled: dict[int, int] = field(default_factory=dict)  # column -> the shared code of its rare categories
+    rare: dict[int, frozenset[Any]] = field(default_factory=dict)  # column -> the categories that share it
+
+    @property
+    def n_categories(self) -> np.ndarray | None:
+        """Number of codes of each column, 0 where it is numeric; None if all are."""
+        if not self.categorical.any():
+            return None
+        counts = np.zeros(len(self.categorical), np.int64)
+        for j, codes in self.codes.items():
+            counts[j] = max(codes.values(), default=0) + 1
+        for j, code in self.pooled.items():
+            counts[j] = code + 1
+        return counts
+
+    @classmethod
+    def fit(cls, X: Any, categorical_features: CategoricalFeatures) -> ColumnEncoder:
+        """Find the categorical columns of X and number their categories.
+
+        Raises:
+            ValueError: if `categorical_features` names a column that X does not have, or has the wrong length.
+        """
+        encoder = cls(_categorical_mask(X, categorical_features))
+        for j in np.flatnonzero(encoder.categorical):
+            counts = Counter(v for v in _column(X, j) if v is not None)
+            known = sorted(counts, key=lambda v: (-counts[v], str(type(v)), v))
+            if len(known) > MAX_CATEGORIES:
+                encoder.rare[j] = frozenset(known[MAX_CATEGORIES - 1 :])
+                encoder.pooled[j] = MAX_CATEGORIES - 1
+                known = known[: MAX_CATEGORIES - 1]
+            encoder.codes[j] = {v: code for code, v in enumerate(sorted(known, key=lambda v: (str(type(v)), v)))}
+        return encoder
+
+    def transform(self, X: Any) -> Any:
+        """X as a float matrix with codes in the categorical columns; X itself if it holds only numbers already."""
+        if not is_frame(X) and not self.categorical.any():
+            return X
+        if X.ndim != 2 if hasattr(X, "ndim") else len(X.shape) != 2:
+            raise ValueError(f"X must be a table of shape (rows, columns); got shape {X.shape}.")
+        if X.shape[1] != len(self.categorical):
+            raise ValueError(f"X has {X.shape[1]} columns, but the model was fitted with {len(self.categorical)}.")
+        columns = []
+        for j in range(X.shape[1]):
+            if self.categorical[j]:
+                codes, rare, pooled = self.codes[j], self.rare.get(j, frozenset()), self.pooled.get(j, -1)
+                column = [codes.get(v, pooled if v in rare else np.nan) for v in _column(X, j)]
+                columns.append(np.array(column, np.float64))
+            elif is_frame(X):
+                columns.append(_numbers(X[X.columns[j]], X.columns[j]))
+            else:
+                columns.append(np.asarray(X[:, j], np.float64))
+        narrow = all(column.dtype == np.float32 for column in columns)
+        matrix = np.empty((X.shape[0], len(columns)), np.float32 if narrow else np.float64)
+        for j, column in enumerate(columns):
+            matrix[:, j] = column
+        return matrix
+
+
+def _column(X: Any, j: int) -> np.ndarray:
+    if is_frame(X):
+        return _values(X[X.columns[j]])
+    values = np.asarray(X[:, j], dtype=object).copy()
+    values[np.array([v is None or v != v for v in values], bool)] = None
+    return values
+
+
+def _categorical_mask(X: Any, categorical_features: CategoricalFeatures) -> np.ndarray:
+    n = X.shape[1] if hasattr(X, "shape") and len(X.shape) == 2 else 0
+    names = [str(name) for name in X.columns] if is_frame(X) else None
+    mask = np.zeros(n, bool)
+    if categorical_features is None:
+        return mask
+    if isinstance(categorical_features, str):
+        if categorical_features != "from_dtype":
+            raise ValueError(
+                f"categorical_features must be 'from_dtype', a list or None; got {categorical_features!r}."
+            )
+        if names is not None:
+            mask[:] = [_dtype_name(X[c].dtype) in _TEXT for c in X.columns]
+        return mask
+    wanted = np.asarray(categorical_features)
+    if wanted.size == 0:
+        return mask
+    if wanted.dtype.kind == "b":
+        if wanted.shape != (n,):
+            raise ValueError(f"categorical_features is a mask of {wanted.size} columns, but X has {n}.")
+        return wanted.copy()
+    for item in wanted.tolist():
+        if isinstance(item, str):
+            if names is None:
+                raise ValueError(f"categorical_features names column {item!r}, but X has no column names.")
+            if item not in names:
+                raise ValueError(f"categorical_features names column {item!r}; X has {', '.join(names)}.")
+            mask[names.index(item)] = True
+        else:
+            if not -n <= item < n:
+                raise ValueError(f"categorical_features holds index {item}, but X has {n} columns.")
+            mask[item] = True
+    return mask

@@ -1,0 +1,64 @@
+"""Two things that NumPy arrays lack and the boosting kernels need: prefetching, and a barrier between threads.
+
+A parallel kernel here is an ordinary `nogil` function that each thread of a `ThreadPoolExecutor` calls with its own
+number `t` of `n_threads`; the calls meet at barriers. Nothing depends on OpenMP: no oversubscription by a second pool,
+no trouble after a fork, and a fit inside a joblib worker costs what it costs outside.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_yield_processor = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
+SPINS_BEFORE_YIELD = 4_000  # a few microseconds: long enough for a balanced phase, short enough on a busy machine
+
+
+@intrinsic
+def prefetch(typingctx, array, index):
+    """Ask the processor to fetch `array[index]`; reads nothing, so that any index inside the array is safe."""
+
+    def codegen(context, builder, signature, args):
+        view = context.make_array(signature.args[0])(context, builder, args[0])
+        byte_pointer = ir.IntType(8).as_pointer()
+        int32 = ir.IntType(32)
+        address = builder.bitcast(builder.gep(view.data, [args[1]]), byte_pointer)
+        function_type = ir.FunctionType(ir.VoidType(), [byte_pointer, int32, int32, int32])
+        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+        read, keep_in_all_caches, data = ir.Constant(int32, 0), ir.Constant(int32, 3), ir.Constant(int32, 1)
+        builder.call(function, [address, read, keep_in_all_caches, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
+
+
+@intrinsic
+def _fetch_add(typingctx, array, index, amount):
+    """Atomically add to `array[index]` and return what stood there before."""
+
+    def codegen(context, builder, signature, args):
+        view = context.make_array(signature.args[0])(context, builder, args[0])
+        return builder.atomic_rmw("add", builder.gep(view.data, [args[1]]), args[2], ordering="seq_cst")
+
+    return types.int64(array, types.intp, types.int64), codegen
+
+
+@njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def barrier(sync, n_threads):
+    """Wait until all `n_threads` have come here. `sync` is int64[16], zero at first: arrivals at 0, generation at 8."""
+    if n_threads == 1:
+        return
+    generation = _fetch_add(sync, 8, 0)
+    if _fetch_add(sync, 0, 1) == n_threads - 1:
+        _fetch_add(sync, 0, -n_threads)
+        _fetch_add(sync, 8, 1)
+        return
+    spins = 0
+    while _fetch_add(sync, 8, 0) == generation:
+        spins += 1
+        if spins > SPINS_BEFORE_YIELD:
+            _yield_processor()

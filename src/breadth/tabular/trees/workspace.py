@@ -1,0 +1,70 @@
+"""The arrays and rules that the tree-growing kernels share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+BLOCK = 8  # features in one uint64
+SUM_LIMIT = (1 << 31) - 256  # of |gradient| and of the hessian in fixed point: each sum keeps to its half of an int64
+
+
+class Codes(NamedTuple):
+    """Binned rows; constant throughout a fit."""
+
+    words: np.ndarray  # uint64 (blocks, rows)
+    columns: np.ndarray  # uint8 (features, rows)
+    n_bins: np.ndarray  # int64 (features,), the missing bin not counted; it is number n_bins
+    has_missing: np.ndarray  # uint8 (features,)
+    row_weight: np.ndarray  # int64 (rows,), fixed point; empty when every row counts once
+
+
+class Workspace(NamedTuple):
+    """What the threads share while a tree grows."""
+
+    packed: np.ndarray  # int64 (rows,)
+    rows: np.ndarray  # uint32 (rows,), ordered by leaf
+    left: np.ndarray  # uint32 (rows,), partition buffers
+    right: np.ndarray  # uint32 (rows,)
+    pool: np.ndarray  # int64 ((slots + 2) * blocks * 8 * stride,), histograms; the last two slots are scratch
+    best: np.ndarray  # float64 (blocks, 2, 6), each block's best split of the two children
+    best_sets: np.ndarray  # uint64 (blocks, 2, 4), and its categories where that split is categorical
+    sums: np.ndarray  # int64 (threads * 8,), the gradient pass's totals: |g|, g, h
+    counts: np.ndarray  # int64 (threads * 8,), rows (and weight) that a thread sent left
+    sync: np.ndarray  # int64 (16,)
+
+
+class Tree(NamedTuple):
+    """One tree being written; a leaf has left == -1."""
+
+    feature: np.ndarray  # int32 (nodes,)
+    bin: np.ndarray  # int32 (nodes,), codes <= bin go left; for a categorical split the row of `category_sets`
+    missing_left: np.ndarray  # uint8 (nodes,)
+    left: np.ndarray  # int32 (nodes,), the right child is left + 1
+    gain: np.ndarray  # float64 (nodes,)
+    value: np.ndarray  # float64 (nodes,), Newton step without learning rate
+    rows: np.ndarray  # int64 (nodes,)
+    leaf_of_row: np.ndarray  # uint16 (rows,)
+    leaf_node: np.ndarray  # int32 (leaves,)
+    leaf_start: np.ndarray  # int64 (leaves,), where a leaf's rows begin in Workspace.rows
+    category_sets: np.ndarray  # uint64 (nodes, 4), the codes that go left
+
+
+class Rules(NamedTuple):
+    """The stopping rules and penalties."""
+
+    max_leaves: int
+    max_depth: int  # 0: no limit
+    level_wise: bool
+    min_rows: float
+    min_hessian: float
+    l2: float
+    min_gain: float
+    gradient_unit: float  # what 1 in fixed point stands for
+    hessian_unit: float
+    weight_unit: float  # likewise for Codes.row_weight
+    total_weight: float  # of the rows that the tree sees
+    stride: int  # bins of one feature in a histogram
+    n_features_tried: int  # per node
+    seed: int
