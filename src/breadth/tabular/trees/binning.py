@@ -104,6 +104,6 @@ def encode(X: np.ndarray, edges: Edges, *, row_weight: np.ndarray | None = None,
 
 
 def histogram_stride(edges: Edges) -> int:
-    """Room for one feature's bins in a histogram: the power of two that holds the widest feature and its missing bin."""
+    """Room for one feature's bins in a histogram: the power of two that holds the widest one and its missing bin."""
     widest = int((edges.n_bins + edges.has_missing).max())
     return max(8, 1 << (widest - 1).bit_length())

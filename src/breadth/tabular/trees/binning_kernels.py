@@ -98,9 +98,9 @@ def edges_of_sorted(values, counts, max_bins, min_rows, edges):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def encode_rows(X, edges, n_bins, start, stop, spread, words, columns):
-    """Bin codes of rows start..stop, in both layouts; NaN gets code n_bins. `edges` is (features, 256), padded with inf.
+    """Bin codes of rows start..stop, in both layouts; NaN gets code n_bins. `edges` is (features, 256), padded.
 
-    The unused bytes of the last block take `row & spread`, so that histogram updates to them do not wait for each other.
+    The unused bytes of the last block take `row & spread`, so that updates of them do not wait for each other.
     """
     n_features = X.shape[1]
     tile = 1024

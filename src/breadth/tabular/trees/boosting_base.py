@@ -118,6 +118,7 @@ class GradientBoostingBase(BaseEstimator):
 
         `validation` holds X, y and weights of rows not to learn from.
         """
+        check_consistent_length(X, y, sample_weight)
         rng = check_random_state(self.random_state)
         seed = int(rng.randint(np.iinfo(np.int32).max))
         weight = None if sample_weight is None else _check_sample_weight(
@@ -289,7 +290,7 @@ class _Validation:
 
 
 def _fixed_point_weight(weight: np.ndarray | None) -> tuple[np.ndarray | None, float]:
-    """Row weights as int64, so that their sums are exact, and what 1 stands for; small integers are kept as they are."""
+    """Row weights as int64, so that their sums are exact, and what 1 stands for; small integers stay exact."""
     if weight is None:
         return None, 1.0
     exponent = 50 - int(np.ceil(np.log2(weight.max()) + np.log2(len(weight))))

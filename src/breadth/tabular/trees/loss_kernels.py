@@ -4,7 +4,7 @@ A loss is a named tuple, and `derivatives` is compiled for its type: the pass is
 losses that are used. Thread `t` of `n_threads` takes its share of the rows, adds the last tree's leaf values to
 `score`, and writes `(gradient << 32) + hessian`, rounded to fixed point by `scales`, into `packed`. It leaves the sums
 of |gradient|, gradient and hessian in sums[8 t : 8 t + 3]; they are sums of integers, exact in any order. A gradient
-that does not fit saturates, and then the sum exceeds its limit, so that the caller repeats the pass with coarser scales.
+that does not fit saturates, and then the sum exceeds its limit, so that the caller repeats the pass more coarsely.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Booster:
         monotone: np.ndarray | None,
         team: Team,
     ) -> None:
-        n_features, n = codes.columns.shape
+        n = codes.columns.shape[1]
         K = len(first_score)
         L, threads = growth.max_leaves, team.n_threads
         self.codes, self.edges, self.growth, self.loss, self.weight = codes, edges, growth, loss, weight
