@@ -40,7 +40,8 @@ class LinearRegression(MultiOutputMixin, RegressorMixin, BaseEstimator):
             intercept, ascending. Dropping them leaves every fitted value as it is. None as above.
 
     Raises:
-        ValueError: if X or y holds NaN or infinity, their lengths differ, a weight is negative or all are 0, or tol < 0.
+        ValueError: if X or y holds NaN or infinity, their lengths differ, a weight is
+            negative or all are 0, or tol < 0.
 
     Cost: 2 n p^2 + O(p^3) operations and O(p^2 + 2048 p) memory beside X; sparse rows are made dense 2,048 at a time.
 

@@ -22,6 +22,7 @@ from breadth.tabular.blas import one_thread
 from breadth.tabular.separation import SeparationWarning, find_separation
 
 _BLOCK_ROWS = 4096  # rows visited at a time: logits, their exponentials and the rows themselves stay in cache
+_ROUNDING_FLOOR = 1e-7  # gradient below which differences of the mean loss, some g^2, drown in float64
 
 
 class LogisticRegression(ClassifierMixin, BaseEstimator):
@@ -69,7 +70,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     References: McCullagh & Nelder 1989, Generalized Linear Models, 2nd ed., eqs. 4.15-4.18 (likelihood, score) and
         section 5.2 (multinomial); Liu & Nocedal 1989, Math. Programming 45, algorithm 2.1 (L-BFGS);
         Albert & Anderson 1984, Biometrika 71(1) (existence of the estimate).
-    Peer: sklearn.linear_model.LogisticRegression, float64, 1e-6; statsmodels Logit and MNLogit without penalty, 1e-5 (A).
+    Peer: sklearn.linear_model.LogisticRegression, float64, 1e-6; statsmodels Logit and MNLogit without
+        penalty, 1e-5 (A).
     In production: use it as the baseline of any classification, and where coefficients must be explained or
         probabilities must be calibrated on little data; scale features first if the penalty is to treat them alike.
     """
@@ -136,7 +138,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
                 start.ravel(),
                 jac=True,
                 method="L-BFGS-B",
-                options={"maxiter": self.max_iter, "gtol": self.tol, "ftol": 64 * np.finfo(float).eps, "maxls": 50},
+                # ftol lets only tol, or a loss that no longer falls in float64, end the steps
+                options={"maxiter": self.max_iter, "gtol": self.tol, "ftol": 1e-20, "maxls": 50},
             )
             theta = found.x.reshape(start.shape)
             separation = find_separation(problem, theta) if unpenalised else None
@@ -147,7 +150,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             warnings.warn(
                 separation.describe(getattr(self, "feature_names_in_", None)), SeparationWarning, stacklevel=2
             )
-        elif found.status != 0:
+        elif found.status == 1 or np.abs(found.jac).max() > max(self.tol, _ROUNDING_FLOOR):
             warnings.warn(
                 f"L-BFGS stopped after {found.nit} of max_iter={self.max_iter} steps with a largest gradient component "
                 f"of {np.abs(found.jac).max():.2g} > tol={self.tol:g} ({found.message}); raise max_iter or tol, "
