@@ -198,7 +198,7 @@ def _table(
         ),
     )
     timed = [(c, speeds[table.name, c.name]) for c in study.contenders if (table.name, c.name) in speeds]
-    timed.sort(key=lambda pair: pair[1].fit_ratio if finite(pair[1].fit_ratio) else float("inf"))
+    timed.sort(key=lambda pair: [t if finite(t) else float("inf") for t in (pair[1].fit_ratio, pair[1].fit_seconds)])
     return TableView(
         ident=ident,
         name=table.name,

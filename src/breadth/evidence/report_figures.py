@@ -45,7 +45,8 @@ def quality_figures(
         caption = f"Dot: mean. Line: corrected 95 % interval. Band: ±{short(margin)}, too small to matter. "
         caption += f"Not drawn: {', '.join(absent)}. " if absent else ""
         drawings.append(Drawing(title, Markup(svg), caption + _where(table)))
-    curves = [_curve(study, table, c) for c in study.contenders]
+    staged = {cell.contender for cell in study.cells if cell.curve}  # on any data set: so that colours stay the same
+    curves = [_curve(study, table, c) for c in study.contenders if c.name in staged]
     known = [curve for curve in curves if any(finite(v) for v in curve.values)]
     if known:
         title = f"Held-out {measure.name} while learning"
