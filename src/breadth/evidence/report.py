@@ -133,7 +133,7 @@ def _study(study: Study, ident: str) -> StudyView:
             for i, t in enumerate(study.tables, 1)
         ),
         signature=(
-            *((key, str(value)) for key, value in study.signature.items()),
+            *study.signature.items(),
             *((f"settings of {c.name}", _settings(c)) for c in study.contenders if c.settings),
         ),
     )
