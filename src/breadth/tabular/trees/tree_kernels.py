@@ -8,6 +8,7 @@ compiled only when first used, and unweighted fits never touch a weight array.
 import numpy as np
 from numba import njit
 
+from breadth.tabular.trees.frontier_kernels import sift_down, sift_up
 from breadth.tabular.trees.random_kernels import draw_below
 from breadth.tabular.trees.tree_scan_kernels import describe_node, scan_absolute, scan_classes, scan_variance
 
@@ -29,30 +30,6 @@ def _partition(rows, lo, hi, goes_left, buffer):
         right += 1 - side
     for i in range(right):
         rows[left + i] = buffer[i]
-
-
-@njit(**_INTERNAL)
-def _sift_up(heap, key, at):
-    node = heap[at]
-    while at > 0 and key[heap[(at - 1) // 2]] < key[node]:
-        heap[at] = heap[(at - 1) // 2]
-        at = (at - 1) // 2
-    heap[at] = node
-
-
-@njit(**_INTERNAL)
-def _sift_down(heap, key, size):
-    node = heap[0]
-    at = 0
-    while 2 * at + 1 < size:
-        child = 2 * at + 1
-        if child + 1 < size and key[heap[child + 1]] > key[heap[child]]:
-            child += 1
-        if key[heap[child]] <= key[node]:
-            break
-        heap[at] = heap[child]
-        at = child
-    heap[at] = node
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -162,7 +139,7 @@ def grow_tree(X, order, y, w, labels, n_classes, by_median, entropy, has_missing
             open_nodes[n_open] = node
             n_open += 1
             if best_first:
-                _sift_up(open_nodes, found_gain, n_open - 1)
+                sift_up(open_nodes, found_gain, n_open - 1)
         fresh = n_nodes
         if n_open == 0 or n_leaves >= max_leaves:
             break
@@ -170,7 +147,7 @@ def grow_tree(X, order, y, w, labels, n_classes, by_median, entropy, has_missing
         if best_first:
             node = open_nodes[0]
             open_nodes[0] = open_nodes[n_open]
-            _sift_down(open_nodes, found_gain, n_open)
+            sift_down(open_nodes, found_gain, n_open)
         else:
             node = open_nodes[n_open]
 

@@ -1,0 +1,278 @@
+"""A forest as flat arrays: its bins, its draws, its growth and its sums over trees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from breadth.tabular.trees.binning_kernels import edges_of_sorted
+from breadth.tabular.trees.descent_kernels import descend, encode_by_row
+from breadth.tabular.trees.forest_kernels import grow_forest_tree
+from breadth.tabular.trees.stopping import StoppingRules, count_features, integer
+from breadth.tabular.trees.structure import LEAF, Tree
+
+ROWS_AT_ONCE = 8192  # whose codes and sums stay in the second-level cache while all trees pass over them
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class CodedTree(NamedTuple):
+    """One tree on bin codes; `nodes` as described in forest_kernels."""
+
+    nodes: np.ndarray  # uint64 (n_nodes,)
+    value: np.ndarray  # float64 (n_nodes, outputs)
+    n_samples: np.ndarray  # int64 (n_nodes,)
+    weight: np.ndarray  # float64 (n_nodes,)
+    impurity: np.ndarray  # float64 (n_nodes,)
+
+
+class Draws(NamedTuple):
+    """How each tree's rows are drawn; the same seed gives the same rows again."""
+
+    seeds: list[np.random.SeedSequence]
+    n_rows: int
+    n_draws: int  # 0 without bootstrap
+    cumulative: np.ndarray | None  # float64 (rows,), running sum of weights; None draws uniformly
+
+    def of_tree(self, t: int) -> tuple[np.ndarray, int]:
+        """How often tree t drew each row, int64 (rows,), and the seed of its columns."""
+        rng = np.random.default_rng(self.seeds[t])
+        column_seed = int(rng.integers(2**63))
+        if self.cumulative is None:
+            drawn = rng.integers(self.n_rows, size=self.n_draws)
+        else:
+            at = rng.random(self.n_draws) * self.cumulative[-1]
+            drawn = np.searchsorted(self.cumulative, at, side="right")
+            last = np.searchsorted(self.cumulative, self.cumulative[-1])  # the last row of positive weight
+            drawn = np.minimum(drawn, last)
+        return np.bincount(drawn, minlength=self.n_rows), column_seed
+
+
+@dataclass(frozen=True, eq=False)
+class CodedForest:
+    """Trees on bin codes, with the edges that make codes of values."""
+
+    edges: np.ndarray  # float32 (features, 256), padded with inf
+    trees: list[CodedTree]
+    gains: np.ndarray  # float64 (trees, features), summed impurity decrease
+    used: np.ndarray  # bool (trees, features)
+    draws: Draws
+    centre: float  # of y, added back to every value
+
+    def codes(self, X: np.ndarray) -> np.ndarray:
+        """uint8 (rows, features): bins, 255 where missing. X float32 (rows, features), C order."""
+        codes = np.empty(X.shape, np.uint8)
+        encode_by_row(X, self.edges, codes)
+        return codes
+
+    def mean_value(self, X: np.ndarray, n_jobs: int | None) -> np.ndarray:
+        """Mean over trees of the leaf values, float64 (rows, outputs), added in the order of the trees."""
+        total = np.zeros((X.shape[0], self.trees[0].value.shape[1]))
+
+        def some(lo: int) -> None:
+            codes, out = self.codes(X[lo : lo + ROWS_AT_ONCE]), total[lo : lo + ROWS_AT_ONCE]
+            for tree in self.trees:
+                descend(codes, tree.nodes, None, tree.value, out)
+
+        for _ in in_order(some, range(0, X.shape[0], ROWS_AT_ONCE), n_jobs):
+            pass
+        return total / len(self.trees) + self.centre
+
+    def leaves(self, X: np.ndarray, n_jobs: int | None) -> np.ndarray:
+        """Leaf of each row in each tree, int64 (rows, trees)."""
+        codes = self.codes(X)
+        return np.stack(list(in_order(lambda tree: _leaf(codes, tree), self.trees, n_jobs)), axis=1)
+
+    def values_by_tree(self, X: np.ndarray, n_jobs: int | None) -> Iterator[np.ndarray]:
+        """Per tree, the leaf values of the rows, float64 (rows, outputs)."""
+        codes = self.codes(X)
+        yield from in_order(lambda tree: tree.value[_leaf(codes, tree)] + self.centre, self.trees, n_jobs)
+
+    def out_of_bag(self, X: np.ndarray, n_jobs: int | None) -> np.ndarray:
+        """Mean value over the trees that did not draw the row, float64 (rows, outputs), NaN where all did."""
+        codes = self.codes(X)
+
+        def one(t: int) -> tuple[np.ndarray, np.ndarray]:
+            outside = np.flatnonzero(self.draws.of_tree(t)[0] == 0)
+            return outside, self.trees[t].value[_leaf(codes[outside], self.trees[t])]
+
+        total, votes = np.zeros((X.shape[0], self.trees[0].value.shape[1])), np.zeros((X.shape[0], 1))
+        for outside, value in in_order(one, range(len(self.trees)), n_jobs):
+            total[outside] += value
+            votes[outside] += 1
+        return np.divide(total, votes, out=np.full_like(total, np.nan), where=votes > 0) + self.centre
+
+    def importances(self) -> np.ndarray:
+        """Mean of the trees' normalised gains over the trees that split, summing to 1, or to 0 without splits."""
+        total = self.gains.sum(1, keepdims=True)
+        mean = (self.gains / np.where(total > 0, total, 1.0)).mean(0)
+        return mean / mean.sum() if mean.sum() > 0 else mean
+
+    def decoded(self, t: int, *, classifier_classes: int = 0) -> Tree:
+        """Tree t in terms of values: thresholds are bin edges."""
+        tree = self.trees[t]
+        word = tree.nodes
+        left = (word >> np.uint64(32)).astype(np.int32)
+        leaf = left == np.arange(word.size)
+        feature = ((word >> np.uint64(9)) & np.uint64(0x7FFFFF)).astype(np.int32)
+        missing_left = ((word >> np.uint64(8)) & np.uint64(1)).astype(bool)
+        cut = (word & np.uint64(255)).astype(np.int64) - missing_left
+        value = tree.value + self.centre
+        return Tree(
+            feature=np.where(leaf, LEAF, feature).astype(np.int32),
+            threshold=np.where(leaf, 0.0, self.edges[feature, cut]).astype(np.float64),
+            left=np.where(leaf, 0, left).astype(np.int32),
+            missing_left=missing_left & ~leaf,
+            n_samples=tree.n_samples,
+            weight=tree.weight,
+            impurity=tree.impurity,
+            value=np.hstack([1.0 - value, value]) if classifier_classes == 2 else value,
+        )
+
+
+def in_order(task: Callable[[Item], Result], items: Iterable[Item], n_jobs: int | None) -> Iterator[Result]:
+    """task(item) for every item, on n_jobs threads, results in the order of the items."""
+    n_threads = effective_n_jobs(n_jobs)
+    if n_threads == 1:
+        yield from map(task, items)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        yield from pool.map(task, items)
+
+
+def _leaf(codes: np.ndarray, tree: CodedTree) -> np.ndarray:
+    leaf = np.empty(codes.shape[0], np.int64)
+    descend(codes, tree.nodes, leaf, None, None)
+    return leaf
+
+
+def _n_draws(max_samples: int | float | None, n_rows: int, total_weight: float | None) -> int:
+    if max_samples is None:
+        return n_rows
+    if isinstance(max_samples, Integral) and not isinstance(max_samples, bool) and max_samples >= 1:
+        return int(max_samples)
+    if isinstance(max_samples, Real) and not isinstance(max_samples, Integral) and max_samples > 0.0:
+        return max(1, round(max_samples * (n_rows if total_weight is None else total_weight)))
+    raise ValueError(f"max_samples must be an integer >= 1, a fraction > 0 or None, got {max_samples!r}")
+
+
+def _find_edges(X: np.ndarray, w: np.ndarray, max_bins: int, n_jobs: int | None) -> np.ndarray:
+    """Edges float32 (features, 256): between all distinct values where max_bins suffices, else of near-equal weight."""
+    edges = np.full((X.shape[1], 256), np.inf, np.float32)
+    if not w.all():
+        X, w = X[w > 0], w[w > 0]
+    counts = np.zeros(0, np.int64)  # of one each
+    if not np.all(w == w[0]):
+        whole = np.all(w == np.floor(w)) and w.sum() < 2**53
+        counts = (w if whole else np.ceil(w * (2.0**40 / w.sum()))).astype(np.int64)
+
+    def one(f: int) -> None:
+        column = np.ascontiguousarray(X[:, f])
+        if counts.size == 0:
+            edges_of_sorted(np.sort(column), counts, max_bins, 1, edges[f])
+        else:
+            order = np.argsort(column, kind="stable")
+            edges_of_sorted(column[order], counts[order], max_bins, 1, edges[f])
+
+    for _ in in_order(one, range(X.shape[1]), n_jobs):
+        pass
+    return edges
+
+
+def grow_forest(
+    estimator: BaseEstimator,
+    X: np.ndarray,
+    y: np.ndarray,
+    w: np.ndarray,
+    n_classes: int,
+    *,
+    balance_draws: bool = False,
+) -> CodedForest:
+    """Grow all trees of a RandomForestClassifier or RandomForestRegressor.
+
+    Args:
+        estimator: holds the parameters.
+        X: float32 (rows, features), NaN where missing.
+        y: int32 class numbers or float64 targets (rows,).
+        w: float64 (rows,), >= 0.
+        n_classes: 1 for regression.
+        balance_draws: weight the classes of each tree's draw to equal sums.
+    """
+    n_trees = integer("n_estimators", estimator.n_estimators, 1)
+    max_bins = integer("max_bins", estimator.max_bins, 2)
+    if max_bins > 255:
+        raise ValueError(f"max_bins must be an integer from 2 to 255 (codes are bytes), got {max_bins}")
+    if estimator.max_samples is not None and not estimator.bootstrap:
+        raise ValueError(f"max_samples={estimator.max_samples!r} needs bootstrap=True")
+    n, n_features = X.shape
+    rules = StoppingRules.of(
+        n_rows=n,
+        total_weight=1.0,
+        max_depth=estimator.max_depth,
+        min_samples_split=estimator.min_samples_split,
+        min_samples_leaf=estimator.min_samples_leaf,
+        min_weight_fraction_leaf=estimator.min_weight_fraction_leaf,
+        max_leaf_nodes=estimator.max_leaf_nodes,
+        min_impurity_decrease=estimator.min_impurity_decrease,
+    )
+    max_features = count_features(estimator.max_features, n_features)
+    limits = (rules.max_depth, rules.min_samples_split, rules.min_samples_leaf, rules.max_leaf_nodes, max_features)
+    entropy = estimator.criterion in ("entropy", "log_loss")
+    classifier = y.dtype == np.int32
+    # two classes are split by the variance of the 0/1 labels, half their Gini impurity
+    unit = 0.5 if classifier and n_classes <= 2 and not entropy else 1.0
+    centre = 0.0 if classifier else float(np.average(y, weights=w))
+    target = y if classifier else y - centre
+
+    even = bool(np.all(w == w[0]))
+    n_draws = _n_draws(estimator.max_samples, n, None if np.all(w == 1.0) else float(w.sum()))
+    seed = check_random_state(estimator.random_state).randint(2**31, size=4)
+    seeds = np.random.SeedSequence(seed.tolist()).spawn(n_trees)
+    draws = Draws(seeds, n, n_draws if estimator.bootstrap else 0, None if even else np.cumsum(w))
+
+    edges = _find_edges(X, w, max_bins, estimator.n_jobs)
+    codes = np.empty(X.shape, np.uint8)
+    encode_by_row(np.ascontiguousarray(X), edges, codes)
+
+    def one(t: int) -> tuple[CodedTree, np.ndarray]:
+        counts, column_seed = draws.of_tree(t)
+        row_weight = counts if estimator.bootstrap else w
+        rows = np.flatnonzero(row_weight > 0)
+        tree_w = row_weight[rows].astype(np.float64)
+        tree_y = target[rows]
+        if balance_draws:
+            mass = np.bincount(tree_y, weights=tree_w, minlength=n_classes)
+            share = np.divide(tree_w.sum() / np.count_nonzero(mass), mass, out=np.zeros(n_classes), where=mass > 0)
+            tree_w *= share[tree_y]
+        total = tree_w.sum()
+        k, *arrays, gain = grow_forest_tree(
+            codes,
+            rows,
+            tree_w,
+            tree_y if classifier else None,
+            None if classifier else tree_y,
+            n_classes,
+            entropy,
+            limits,
+            rules.min_weight_leaf * total,
+            rules.min_impurity_decrease * total * unit,
+            np.uint64(column_seed),
+        )
+        return CodedTree(*(a[:k].copy() for a in arrays)), gain
+
+    grown = list(in_order(one, range(n_trees), estimator.n_jobs))
+    trees = [tree for tree, _ in grown]
+    used = np.zeros((n_trees, n_features), bool)
+    for t, tree in enumerate(trees):
+        inner = (tree.nodes >> np.uint64(32)) != np.arange(tree.nodes.size, dtype=np.uint64)
+        used[t, ((tree.nodes[inner] >> np.uint64(9)) & np.uint64(0x7FFFFF)).astype(np.int64)] = True
+    return CodedForest(edges, trees, np.array([gain for _, gain in grown]), used, draws, centre)
