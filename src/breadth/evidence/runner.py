@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,7 +25,7 @@ from breadth.evidence import cell
 from breadth.evidence.cell import Job, Split
 from breadth.evidence.entry import Entry
 from breadth.evidence.plan import Plan
-from breadth.evidence.problem import Problem
+from breadth.evidence.problem import Prepared, Problem
 from breadth.evidence.settings import Settings, available_cores
 from breadth.evidence.store import Store
 from breadth.evidence.study import Cell, Stage, Study
@@ -104,17 +106,17 @@ def _run_quality(plan: Plan, store: Store, jobs: Sequence[Job], deadline: float 
             advance(result)
     except TerminatedWorkerError:
         # Nobody says which cell took the worker down: run what is left one at a time, each able to die alone.
-        for name, table in plan.tables.items():
-            with _Serial(table.X, table.y, table.problem) as process:
-                for job in [j for j in waiting.values() if j.table == name]:
-                    if deadline is not None and time.monotonic() > deadline:
-                        return
-                    entry = plan.entries[job.contender]
-                    result = process.call(
-                        job, _held_quality, entry, job, plan.split(job), plan.study, plan.settings.tune, plan.probes
-                    )
-                    store.put(job.key, result)
-                    advance(result)
+        with _Serial() as process:
+            for job in waiting.values():
+                if deadline is not None and time.monotonic() > deadline:
+                    return
+                process.hold(plan.tables[job.table])
+                entry = plan.entries[job.contender]
+                result = process.call(
+                    job, _held_quality, entry, job, plan.split(job), plan.study, plan.settings.tune, plan.probes
+                )
+                store.put(job.key, result)
+                advance(result)
 
 
 def _in_parallel(plan: Plan, jobs: Sequence[Job], deadline: float | None) -> Iterator[tuple[str, Cell]]:
@@ -196,39 +198,30 @@ def _dask_client(settings: Settings) -> Iterator[None]:
 
 
 def _run_speed(plan: Plan, store: Store, done: set[str], deadline: float | None, advance: Any) -> None:
-    """Rounds of all contenders in turn, in one process per table; a round that is not whole is measured again whole."""
-    for name, table in plan.tables.items():
-        mine = [j for j in plan.jobs if j.stage == "speed" and j.table == name]
-        rounds = sorted({j.repeat for j in mine})
-        open_rounds = [r for r in rounds if any(j.repeat == r and j.key not in done for j in mine)]
-        if not open_rounds:
-            continue
-        entries = {e: _tuned(plan, store, plan.entries[e], name) for e in plan.entries}
-        warmed: set[str] = set()
-        failed: dict[str, Cell] = {}
-        with _Serial(table.X, table.y, table.problem) as process:
-            for round_ in open_rounds:
-                if deadline is not None and time.monotonic() > deadline:
-                    return
-                for job in (j for j in mine if j.repeat == round_):
-                    if job.contender in failed:  # it will not heal; the row says why for every round
-                        result = replace(failed[job.contender], repeat=round_)
-                    else:
-                        result = process.call(
-                            job,
-                            _held_speed,
-                            entries[job.contender],
-                            job,
-                            plan.split(job),
-                            plan.settings.threads,
-                            job.contender not in warmed,
-                        )
-                    warmed = set() if result.error == CRASH else warmed | {job.contender}
-                    if result.status == "failed":
-                        failed[job.contender] = result
-                    store.put(job.key, result)
-                    if job.key not in done:
-                        advance(result)
+    """Rounds of all contenders in turn, in one process; a round that is not whole is measured again whole."""
+    speed_jobs = [j for j in plan.jobs if j.stage == "speed"]
+    whole = {(j.table, j.repeat) for j in speed_jobs} - {(j.table, j.repeat) for j in speed_jobs if j.key not in done}
+    speed_jobs = [j for j in speed_jobs if (j.table, j.repeat) not in whole]
+    warmed: set[tuple[str, str]] = set()  # (table, contender)
+    failed: dict[tuple[str, str], Cell] = {}
+    with _Serial() as process:
+        for job in speed_jobs:
+            if deadline is not None and time.monotonic() > deadline:
+                return
+            where = (job.table, job.contender)
+            if where in failed:  # it will not heal; the row says why for every round
+                result = replace(failed[where], repeat=job.repeat)
+            else:
+                process.hold(plan.tables[job.table])
+                entry = _tuned(plan, store, plan.entries[job.contender], job.table)
+                arguments = (entry, job, plan.split(job), plan.settings.threads, where not in warmed)
+                result = process.call(job, _held_speed, *arguments)
+                warmed = set() if result.error == CRASH else warmed | {where}
+                if result.status == "failed":
+                    failed[where] = result
+            store.put(job.key, result)
+            if job.key not in done:
+                advance(result)
 
 
 def _tuned(plan: Plan, store: Store, entry: Entry, table: str) -> Entry:
@@ -249,6 +242,18 @@ def _hold(X: NDArray, y: NDArray, problem: Problem) -> None:
     _held.update(X=X, y=y, problem=problem)
 
 
+def _die_with_parent() -> None:
+    """End this process when its parent is killed: nobody else would, and it holds the data."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            multiprocessing.connection.wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _held_quality(entry: Entry, job: Job, split: Split, study: Study, tune: int, probes: tuple) -> Cell:
     return _quality_cell(entry, _held["problem"], _held["X"], _held["y"], job, split, study, tune, probes)[1]
 
@@ -259,31 +264,38 @@ def _held_speed(entry: Entry, job: Job, split: Split, n_threads: int, warm_up: b
 
 
 class _Serial:
-    """One fresh process that runs one call at a time, and is replaced when a call takes it down."""
+    """One fresh process that runs one call at a time on the data it holds; replaced when a call takes it down."""
 
-    def __init__(self, X: NDArray, y: NDArray, problem: Problem) -> None:
-        self._data = (X, y, problem)
-        self._pool = self._start()
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self._data: Prepared | None = None
 
     def __enter__(self) -> _Serial:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def hold(self, data: Prepared) -> None:
+        """Make `data` what the next calls see; sent only when it changes."""
+        if self._pool is None:
+            # spawn: a fork would inherit locked thread pools and this process's memory
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_die_with_parent)
+        if self._data is not data:
+            self._pool.submit(_hold, data.X, data.y, data.problem).result()
+            self._data = data
 
     def call(self, job: Job, function: Any, *arguments: Any) -> Cell:
+        if self._pool is None:
+            raise RuntimeError("hold data before calling")
         try:
             return self._pool.submit(function, *arguments).result()
         except BrokenProcessPool:
             self._pool.shutdown(cancel_futures=True)
-            self._pool = self._start()
+            self._pool = self._data = None
             return Cell(job.stage, job.table, job.contender, job.repeat, job.fold, job.seed, "failed", error=CRASH)
-
-    def _start(self) -> ProcessPoolExecutor:
-        # spawn: a fork would inherit locked thread pools and this process's memory
-        return ProcessPoolExecutor(
-            1, mp_context=multiprocessing.get_context("spawn"), initializer=_hold, initargs=self._data
-        )
 
 
 @dataclass
