@@ -77,16 +77,15 @@ def _xgboost(estimator: Any) -> tuple[int, int, int]:
 
 
 def _breadth(estimator: Any) -> tuple[int, int, int]:
-    """A tree answers for itself, a forest through its members, boosting through its flat arrays."""
+    """A tree answers for itself, a forest through its trees, boosting through its flat arrays."""
     if hasattr(estimator, "_ensemble"):
         ensemble = estimator._ensemble
         leaves = int((ensemble.left < 0).sum())
         return leaves, _flat_depth(ensemble.roots[:-1], ensemble.left), estimator.used_features_.size
     if hasattr(estimator, "get_n_leaves"):
         return estimator.get_n_leaves(), estimator.get_depth(), estimator.used_features_.size
-    trees = estimator.estimators_
-    used = np.unique(np.concatenate([t.used_features_ for t in trees]))
-    return sum(t.get_n_leaves() for t in trees), max(t.get_depth() for t in trees), used.size
+    trees = [estimator.tree(i) for i in range(estimator.n_estimators)]
+    return sum(t.n_leaves for t in trees), max(int(t.node_depth().max()) for t in trees), estimator.used_features_.size
 
 
 def _flat_depth(level: NDArray, left: NDArray) -> int:
