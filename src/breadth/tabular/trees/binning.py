@@ -85,7 +85,14 @@ def find_edges(
     return Edges(upper, n_bins, has_missing)
 
 
-def encode(X: np.ndarray, edges: Edges, *, row_weight: np.ndarray | None = None, n_threads: int = 1) -> Codes:
+def encode(
+    X: np.ndarray,
+    edges: Edges,
+    *,
+    kind: np.ndarray | None = None,
+    row_weight: np.ndarray | None = None,
+    n_threads: int = 1,
+) -> Codes:
     """The two layouts of bin codes that `grow_tree` reads."""
     n, n_features = X.shape
     words = np.zeros((-(-n_features // BLOCK), n), np.uint64)
@@ -100,7 +107,8 @@ def encode(X: np.ndarray, edges: Edges, *, row_weight: np.ndarray | None = None,
         ],
     )
     weight = np.zeros(0, np.int64) if row_weight is None else row_weight
-    return Codes(words, columns, edges.n_bins, edges.has_missing, weight)
+    kind = np.zeros(n_features, np.int8) if kind is None else kind
+    return Codes(words, columns, edges.n_bins, edges.has_missing, kind, weight)
 
 
 def histogram_stride(edges: Edges) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True)
 def edges_of_sorted(values, counts, max_bins, min_rows, edges):
     """Upper edges of at most `max_bins` bins of near-equal weight for one sorted column; a value x <= edge goes below.
 
@@ -96,7 +96,7 @@ def edges_of_sorted(values, counts, max_bins, min_rows, edges):
     return n_edges, n < values.shape[0]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True)
 def encode_rows(X, edges, n_bins, start, stop, spread, words, columns):
     """Bin codes of rows start..stop, in both layouts; NaN gets code n_bins. `edges` is (features, 256), padded.
 

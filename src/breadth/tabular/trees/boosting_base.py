@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
@@ -20,7 +20,14 @@ from breadth.tabular.trees.binning import encode, find_edges
 from breadth.tabular.trees.compilation import announced
 from breadth.tabular.trees.rounds import Booster, Growth, Team, to_ensemble
 from breadth.tabular.trees.tree_ensemble import TreeEnsemble
-from breadth.tabular.trees.workspace import Tree
+from breadth.tabular.trees.workspace import CATEGORICAL, Tree
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    import onnx
+
+    from breadth.tabular.trees.shapley import ShapleyValues
 
 WORK_FOR_THREADS = 400_000  # rows x features below which waking a second thread costs more than it saves
 
@@ -159,7 +166,8 @@ class GradientBoostingBase(BaseEstimator):
         edges = find_edges(
             X, self.max_bins, row_weight=row_weight, categories=categories, n_threads=growth.n_threads
         )  # fmt: skip
-        codes = encode(X, edges, row_weight=row_weight, n_threads=growth.n_threads)
+        kind = self._kinds(n_features)
+        codes = encode(X, edges, kind=kind, row_weight=row_weight, n_threads=growth.n_threads)
         first = loss.first_score(y.astype(np.float64), None if weight is None else row_weight.astype(np.float64))
         targets, start, scale = y, first, 1.0
         if loss.centred:
@@ -168,21 +176,19 @@ class GradientBoostingBase(BaseEstimator):
             scale = 2.0 ** np.ceil(np.log2(spread)) if spread > 0 else 1.0
             targets, start = targets / scale, np.zeros(1)
         row_loss_weight = self._loss_weight(y, weight)
-        monotone = self._monotone(n_features)
-        is_set = None if categories is None else (categories > 0).astype(np.uint8)
         team = Team(growth.n_threads)
         trees: list[Tree] = []
         try:
             booster = Booster(
                 codes, edges, growth, loss, targets.astype(np.float32), start,
-                None if row_loss_weight is None else row_loss_weight.astype(np.float32), unit, is_set, monotone, team,
+                None if row_loss_weight is None else row_loss_weight.astype(np.float32), unit, team,
             )  # fmt: skip
             watch = None if validation is None else _Validation(validation, loss, first, growth, self)
             for r in range(self.max_iter):
                 grown = booster.round()
                 trees += grown
                 if watch is not None:
-                    watch.add(to_ensemble(grown, edges, first, growth.learning_rate * scale, is_set))
+                    watch.add(to_ensemble(grown, edges, first, growth.learning_rate * scale, kind))
                 if self.verbose:
                     told = f", validation loss {watch.losses[-1]:.6f}" if watch is not None else ""
                     print(f"round {r + 1} of {self.max_iter}{told}", file=sys.stderr)
@@ -190,16 +196,18 @@ class GradientBoostingBase(BaseEstimator):
                     break
         finally:
             team.close()
-        self._ensemble = to_ensemble(trees, edges, first, growth.learning_rate * scale, is_set)
+        self._ensemble = to_ensemble(trees, edges, first, growth.learning_rate * scale, kind)
         self.validation_loss_ = None if watch is None else np.array(watch.losses)
         if watch is not None and self.early_stopping:
             self._ensemble = self._ensemble.first_rounds(int(np.argmin(self.validation_loss_)) + 1)
         self.n_iter_ = self._ensemble.n_rounds
 
-    def _monotone(self, n_features: int) -> np.ndarray | None:
+    def _kinds(self, n_features: int) -> np.ndarray:
+        """Codes.kind: which features are categorical or monotone."""
+        kind = np.where(self._encoder.categorical, CATEGORICAL, 0).astype(np.int8)
         cst = self.monotonic_cst
         if cst is None:
-            return None
+            return kind
         if isinstance(cst, dict):
             names = getattr(self, "feature_names_in_", None)
             if names is None:
@@ -213,7 +221,7 @@ class GradientBoostingBase(BaseEstimator):
             raise ValueError(f"monotonic_cst must hold -1, 0 or 1 for each of {n_features} features; got {cst!r}.")
         if (signs[self._encoder.categorical] != 0).any():
             raise ValueError("monotonic_cst must be 0 for categorical features: they have no order.")
-        return signs.astype(np.int8) if signs.any() else None
+        return np.where(signs != 0, signs, kind).astype(np.int8)
 
     def _weigh_classes(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
         return weight
@@ -256,6 +264,37 @@ class GradientBoostingBase(BaseEstimator):
     def used_features_(self) -> np.ndarray:
         """Indices of the features that some split uses, ascending."""
         return np.flatnonzero(self.importances("split"))
+
+    def shap_values(self, X: Any) -> ShapleyValues:
+        """TreeSHAP of the raw score: `values, base_values`, where values.sum(axis=1) + base_values is the score.
+
+        The raw score is the log-odds, the number itself, or under the Poisson loss its logarithm; under the focal
+        loss it is the score before calibration. For `shap`'s plots: `shap.Explanation(values, base_values, X)`.
+        """
+        from breadth.tabular.trees.shapley import tree_shapley
+
+        X = self._known_matrix(X)
+        with announced():
+            return tree_shapley(self._ensemble, X, n_threads=self._threads())
+
+    def to_json(self) -> str:
+        """The fitted model as readable, versioned text; `breadth.tabular.trees.model_json` documents it."""
+        from breadth.tabular.trees.model_json import to_json
+
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The model that `to_json` wrote: the same parameters and, to the last bit, the same predictions."""
+        from breadth.tabular.trees.model_json import from_json
+
+        return from_json(cls, text)
+
+    def to_onnx(self) -> onnx.ModelProto:
+        """The fitted model as an ONNX graph; `breadth.tabular.trees.model_onnx` documents its inputs and outputs."""
+        from breadth.tabular.trees.model_onnx import to_onnx
+
+        return to_onnx(self)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_ensemble")

@@ -5,6 +5,9 @@ losses that are used. Thread `t` of `n_threads` takes its share of the rows, add
 `score`, and writes `(gradient << 32) + hessian`, rounded to fixed point by `scales`, into `packed`. It leaves the sums
 of |gradient|, gradient and hessian in sums[8 t : 8 t + 3]; they are sums of integers, exact in any order. A gradient
 that does not fit saturates, and then the sum exceeds its limit, so that the caller repeats the pass more coarsely.
+
+Of fast-math only the promise that nothing is NaN: reordering or fusing would let the compiler round differently in the
+vectorised part of a loop and in its remainder, and which rows fall there depends on the threads and the rows' order.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from numba.extending import overload
 
 MOST_GRADIENT = np.float32((1 << 31) - 128)  # the largest float32 that an int32 holds
 LEAST_HESSIAN = np.float32(1e-16)
-FAST = {"reassoc", "contract", "arcp", "nsz"}  # everything but the assumption that no value is infinite or NaN
+NO_NAN = {"nnan", "nsz"}
 
 
 class Logistic(NamedTuple):
@@ -61,7 +64,7 @@ def derivatives(loss, score, target):
     raise TypeError("derivatives is called from compiled code only")
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=NO_NAN, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def sigmoid(x):
     """1 / (1 + exp(-x)) in float32 as 1/2 + 1/2 tanh(x / 2), a rational function that the compiler can vectorise.
 
@@ -85,7 +88,7 @@ def sigmoid(x):
     return half + half * (z * p / d)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=NO_NAN, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def fixed_point(g, h, gradient_scale, hessian_scale):
     """Gradient and hessian as two int32, rounded to nearest; the hessian saturates like the gradient."""
     half = np.float32(0.5)
@@ -152,12 +155,12 @@ _FORMULAS = {
 }
 
 
-@overload(derivatives, jit_options={"error_model": "numpy", "fastmath": FAST})
+@overload(derivatives, jit_options={"error_model": "numpy", "fastmath": NO_NAN})
 def _derivatives_of(loss, score, target):
     return _FORMULAS[loss.instance_class]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=NO_NAN, no_cfunc_wrapper=True)
 def gradient_pass(t, n_threads, loss, target, weight, score, leaf_of_row, leaf_value, scales, packed, sums):
     """Pack the gradients of rows of thread `t` after adding the last tree to their scores."""
     lo, hi = share(t, n_threads, score.shape[0])
@@ -185,7 +188,7 @@ def gradient_pass(t, n_threads, loss, target, weight, score, leaf_of_row, leaf_v
     sums[t * 8 + 2] = total_h
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True)
 def softmax_probabilities(t, n_threads, score, leaf_of_row, leaf_value, probability):
     """Add each class's last tree, then probability = softmax(score); all arrays (classes, rows)."""
     n_classes, n = score.shape

@@ -32,7 +32,7 @@ def _next(word, threshold, p, X, row, missing, sets, set_of_node):
     return (word & CHILD) + np.uint64(right)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True)
 def add_trees(
     X, n_features, nodes, thresholds, values, roots, first, step, missing, sets, set_of_node, start, stop, column, out
 ):
@@ -99,7 +99,7 @@ def add_trees(
         i += 8
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True)
 def leaves_of(X, n_features, nodes, thresholds, roots, missing, sets, set_of_node, out):
     """out[i, t] = node number, within tree t, of the leaf that row i reaches."""
     for i in range(out.shape[0]):

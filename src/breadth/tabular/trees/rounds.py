@@ -12,9 +12,10 @@ from breadth.tabular.trees.binning import Edges, histogram_stride
 from breadth.tabular.trees.growth_kernels import grow_tree
 from breadth.tabular.trees.loss_kernels import gradient_pass, softmax_probabilities
 from breadth.tabular.trees.losses import Loss, weighted_quantile
+from breadth.tabular.trees.pointers import row_adder, searcher
 from breadth.tabular.trees.subsample_kernels import leaves_by_code, sum_of_rows
 from breadth.tabular.trees.tree_ensemble import TreeEnsemble
-from breadth.tabular.trees.workspace import BLOCK, SUM_LIMIT, Codes, Rules, Tree, Workspace
+from breadth.tabular.trees.workspace import BLOCK, CATEGORICAL, SUM_LIMIT, Codes, Rules, Tree, Workspace
 
 FILL = 0.9  # share of the fixed-point range that a round's sums are expected to take
 POOL_BYTES = 1 << 29  # histograms kept for subtraction; beyond it a leaf's histogram is built from its rows
@@ -79,15 +80,13 @@ class Booster:
         first_score: np.ndarray,
         weight: np.ndarray | None,
         weight_unit: float,
-        categorical: np.ndarray | None,
-        monotone: np.ndarray | None,
         team: Team,
     ) -> None:
         n = codes.columns.shape[1]
         K = len(first_score)
         L, threads = growth.max_leaves, team.n_threads
         self.codes, self.edges, self.growth, self.loss, self.weight = codes, edges, growth, loss, weight
-        self.weight_unit, self.categorical, self.monotone, self.team = weight_unit, categorical, monotone, team
+        self.weight_unit, self.team = weight_unit, team
         self.stride = histogram_stride(edges)
         slot = len(codes.words) * BLOCK * self.stride
         slots = max(2, min(L + 1, POOL_BYTES // (8 * slot)))
@@ -195,6 +194,7 @@ class Booster:
             order[:n_rows].sort()
             work.rows[:] = order
         total = self._total_weight(n_rows)
+        add_rows, search = row_adder(), searcher(options=bool(codes.kind.any()))
         while True:
             scale = self.scale[k]
             rules = Rules(
@@ -204,9 +204,7 @@ class Booster:
             )  # fmt: skip
 
             def grow(t: int, rules: Rules = rules) -> int:
-                return grow_tree(
-                    t, threads, codes, work, tree, rules, n_rows, in_order, self.categorical, self.monotone
-                )
+                return grow_tree(t, threads, codes, work, tree, rules, n_rows, in_order, add_rows, search)
 
             if in_order:
                 n_nodes = self.team.run(lambda t: (self._gradients(t, k), grow(t))[1])
@@ -227,7 +225,7 @@ class Booster:
         if not in_order and n_rows < n:
             leaf_of_node = np.zeros(n_nodes, np.uint16)
             leaf_of_node[tree.leaf_node[:n_leaves]] = np.arange(n_leaves)
-            leaves_by_code(codes, tree, leaf_of_node, n_rows, work.rows, self.categorical)
+            leaves_by_code(codes, tree, leaf_of_node, n_rows, work.rows)
         if self.loss.leaf_quantile is not None:
             self._take_quantiles(tree, n_leaves, in_order)
         self.leaf_value[k, :n_leaves] = growth.learning_rate * tree.value[tree.leaf_node[:n_leaves]]
@@ -258,7 +256,7 @@ class Booster:
 
 
 def to_ensemble(
-    trees: list[Tree], edges: Edges, first_score: np.ndarray, scale: float, categorical: np.ndarray | None
+    trees: list[Tree], edges: Edges, first_score: np.ndarray, scale: float, kind: np.ndarray
 ) -> TreeEnsemble:
     """Trees on codes as trees on values; `scale` is the learning rate times the unit of the targets."""
     sizes = np.array([len(tree.left) for tree in trees], np.int64)
@@ -273,7 +271,7 @@ def to_ensemble(
     feature, bin = feature.astype(np.int32), bin.astype(np.intp)
     inner = left >= 0
     left[inner] += np.repeat(roots[:-1], sizes)[inner].astype(np.int32)
-    is_set = inner & (categorical[feature] == 1) if categorical is not None else np.zeros(len(left), bool)
+    is_set = inner & (kind[feature] == CATEGORICAL)
     threshold = np.full(len(left), np.nan, edges.upper.dtype)
     ordered = inner & ~is_set
     threshold[ordered] = edges.upper[feature[ordered], bin[ordered]]  # inf: present values left, missing ones right

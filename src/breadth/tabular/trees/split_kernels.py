@@ -1,4 +1,8 @@
-"""Pieces of a boosted tree on binned rows: adding rows to a histogram, finding the best split in it, partitioning."""
+"""Pieces of a boosted tree on binned rows: adding rows to a histogram, finding the best split in it, partitioning.
+
+`grow_tree` calls `add_rows` and a search through pointers (see `pointers.py`): each is compiled once, by itself, and a
+search that a fit does not need is not compiled at all.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,16 @@ import numpy as np
 from numba import njit
 
 from breadth.tabular.trees.machine_kernels import prefetch
-from breadth.tabular.trees.options_kernels import categorical_split, monotone_split
 from breadth.tabular.trees.workspace import BLOCK
 
 AHEAD = 16  # rows between a prefetch and its use
 
 
-@njit(nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def add_rows(words, block, packed, rows, start, stop, in_order, pool, at, stride):
-    """Add rows[start:stop] (rows start..stop themselves when `in_order`) to the block's histogram, pool[at:]."""
+def add_rows(words, first, packed, rows, start, stop, in_order, pool, at, stride):
+    """Add rows[start:stop] (rows start..stop themselves when `in_order`) to a block's histogram, pool[at:].
+
+    words[first:] are the block's.
+    """
     byte = np.uint64(255)
     s0 = np.uint64(at)
     step = np.uint64(stride)
@@ -25,18 +30,17 @@ def add_rows(words, block, packed, rows, start, stop, in_order, pool, at, stride
     s5 = s4 + step
     s6 = s5 + step
     s7 = s6 + step
-    first = np.uint64(block) * np.uint64(words.shape[1])
-    flat = words.reshape(-1)
+    block = np.uint64(first)
     for i in range(start, stop):
         if in_order:
             r = np.uint64(i)
         else:
             ahead = np.uint64(rows[min(i + AHEAD, stop - 1)])
-            prefetch(flat, np.intp(first + ahead))
+            prefetch(words, np.intp(block + ahead))
             prefetch(packed, np.intp(ahead))
             r = np.uint64(rows[i])
         x = packed[r]
-        w = flat[first + r]
+        w = words[block + r]
         pool[s0 + (w & byte)] += x
         pool[s1 + ((w >> np.uint64(8)) & byte)] += x
         pool[s2 + ((w >> np.uint64(16)) & byte)] += x
@@ -48,12 +52,17 @@ def add_rows(words, block, packed, rows, start, stop, in_order, pool, at, stride
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def ordered_split(pool, at, n_bins, missing, G, H, rows_per_hessian, rules, cumulative, gain, found):
+def ordered_split(pool, at, n_bins, missing, G, H, rows_per_hessian, limits, cumulative, gain, found):
     """Best `code <= bin` split of one feature; both sides are tried for the missing rows.
 
     gain = GL^2/(HL + l2) + GR^2/(HR + l2), Chen & Guestrin 2016, eq. 7, without the parent's term and the factor 1/2.
     `found` receives gain, feature (by the caller), bin, missing_left, GL, HL.
     """
+    gradient_unit = limits[0]
+    hessian_unit = limits[1]
+    min_rows = limits[2]
+    min_hessian = limits[3]
+    l2 = limits[4]
     total = np.int64(0)
     for b in range(n_bins):
         total += pool[at + b]
@@ -65,17 +74,17 @@ def ordered_split(pool, at, n_bins, missing, G, H, rows_per_hessian, rules, cumu
         stop = n_bins if missing and missing_left == 0 else n_bins - 1  # the last one: all that is present | missing
         for b in range(stop):
             v = cumulative[b] + extra
-            GL = np.float64(v >> 32) * rules.gradient_unit
-            HL = np.float64(v & 0xFFFFFFFF) * rules.hessian_unit
+            GL = np.float64(v >> 32) * gradient_unit
+            HL = np.float64(v & 0xFFFFFFFF) * hessian_unit
             GR = G - GL
             HR = H - HL
-            l = HL + rules.l2
-            r = HR + rules.l2
+            l = HL + l2
+            r = HR + l2
             allowed = (
-                (rules.min_hessian <= HL)
-                & (rules.min_hessian <= HR)
-                & (HL * rows_per_hessian >= rules.min_rows)
-                & (HR * rows_per_hessian >= rules.min_rows)
+                (min_hessian <= HL)
+                & (min_hessian <= HR)
+                & (HL * rows_per_hessian >= min_rows)
+                & (HR * rows_per_hessian >= min_rows)
             )
             gain[b] = (GL * GL * r + GR * GR * l) / (l * r) if allowed else -1.0
         highest = -1.0
@@ -89,8 +98,8 @@ def ordered_split(pool, at, n_bins, missing, G, H, rows_per_hessian, rules, cumu
             found[0] = highest
             found[2] = best
             found[3] = missing_left
-            found[4] = np.float64(v >> 32) * rules.gradient_unit
-            found[5] = np.float64(v & 0xFFFFFFFF) * rules.hessian_unit
+            found[4] = np.float64(v >> 32) * gradient_unit
+            found[5] = np.float64(v & 0xFFFFFFFF) * hessian_unit
 
 
 @njit(nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -125,51 +134,22 @@ def partition_by_set(codes, rows, start, stop, in_order, category_set, left, rig
     return l - start
 
 
-@njit(nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def search_block(
-    block,
-    pool,
-    at,
-    n_bins,
-    has_missing,
-    tried,
-    G,
-    H,
-    weight,
-    lower,
-    upper,
-    rules,
-    categorical,
-    monotone,
-    cumulative,
-    gain,
-    found,
-    found_set,
-    best,
+def search_ordered(
+    block, pool, at, stride, n_bins, has_missing, tried, kind, leaf, limits, cumulative, gain, found, found_set, best,
     best_set,
-):
+):  # fmt: skip
     """Best split of one leaf among the features of one block, whose histogram is pool[at:]; into `best`."""
     best[0] = -1.0
-    rows_per_hessian = weight / H
+    rows_per_hessian = leaf[2] / leaf[1]
     for f in range(block * BLOCK, min(block * BLOCK + BLOCK, n_bins.shape[0])):
         if tried[f] == 0:
             continue
-        here = at + (f - block * BLOCK) * rules.stride
+        here = at + (f - block * BLOCK) * stride
         missing = has_missing[f] == 1
-        is_set = False
-        if categorical is not None and categorical[f] == 1:
-            is_set = True
-            categorical_split(pool, here, n_bins[f], missing, G, H, rows_per_hessian, rules, gain, found, found_set)
-        elif monotone is not None:
-            monotone_split(
-                pool, here, n_bins[f], missing, G, H, rows_per_hessian, rules, monotone[f], lower, upper, found
-            )
-        else:
-            ordered_split(pool, here, n_bins[f], missing, G, H, rows_per_hessian, rules, cumulative, gain, found)
+        ordered_split(
+            pool, here, n_bins[f], missing, leaf[0], leaf[1], rows_per_hessian, limits, cumulative, gain, found
+        )
         if found[0] > best[0]:
             found[1] = f
             for k in range(6):
                 best[k] = found[k]
-            if is_set:
-                for k in range(4):
-                    best_set[k] = found_set[k]

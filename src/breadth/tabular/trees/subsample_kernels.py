@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from breadth.tabular.trees.workspace import CATEGORICAL
 
-@njit(nogil=True, cache=True, error_model="numpy")
+
+@njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True)
 def sum_of_rows(packed, rows, n_rows, sums):
     """Put the totals of rows[:n_rows] where `grow_tree` looks for those of the gradient pass."""
     for k in range(sums.shape[0]):
@@ -17,8 +19,8 @@ def sum_of_rows(packed, rows, n_rows, sums):
         sums[2] += v & 0xFFFFFFFF
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def leaves_by_code(codes, tree, leaf_of_node, first, rows, categorical):
+@njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True)
+def leaves_by_code(codes, tree, leaf_of_node, first, rows):
     """tree.leaf_of_row of rows[first:], found by walking down the tree on bin codes."""
     for i in range(first, rows.shape[0]):
         row = rows[i]
@@ -26,7 +28,7 @@ def leaves_by_code(codes, tree, leaf_of_node, first, rows, categorical):
         while tree.left[p] >= 0:
             f = tree.feature[p]
             code = np.int64(codes.columns[f, row])
-            if categorical is not None and categorical[f] == 1:
+            if codes.kind[f] == CATEGORICAL:
                 bits = tree.category_sets[p, code >> 6]
                 goes_left = (bits >> np.uint64(code & 63)) & np.uint64(1) == np.uint64(1)
             else:

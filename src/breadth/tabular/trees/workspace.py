@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 BLOCK = 8  # features in one uint64
+CATEGORICAL = 2  # in Codes.kind
 SUM_LIMIT = (1 << 31) - 256  # of |gradient| and of the hessian in fixed point: each sum keeps to its half of an int64
 
 
@@ -17,6 +18,7 @@ class Codes(NamedTuple):
     columns: np.ndarray  # uint8 (features, rows)
     n_bins: np.ndarray  # int64 (features,), the missing bin not counted; it is number n_bins
     has_missing: np.ndarray  # uint8 (features,)
+    kind: np.ndarray  # int8 (features,): 0 ordered, 1 or -1 with increasing or decreasing leaf values, 2 categorical
     row_weight: np.ndarray  # int64 (rows,), fixed point; empty when every row counts once
 
 
