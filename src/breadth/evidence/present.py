@@ -23,10 +23,9 @@ def as_markdown(study: Study) -> str:
     verdicts, speeds = judge(study), {(s.table, s.contender): s for s in speed(study)}
     means = _means(study)
     lines = [
-        f"# {study.name}: {study.question}",
+        f"# {study.name}: {study.question} (tuning: {study.signature.get('tuning', 'not said')})",
         "",
-        f"Tuning: {study.signature.get('tuning', 'not said')}. Verdicts by {first.name} {first.arrow} against "
-        f"{study.baseline}, on this data at this budget.",
+        f"Verdicts by {first.name} {first.arrow} against {study.baseline}, on this data at this budget.",
     ]
     for table in study.tables:
         rows = [v for v in verdicts if v.table == table.name]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from breadth.evidence import cell
 from breadth.evidence.cell import Job, Split
@@ -56,7 +56,7 @@ def run(plan: Plan, store: Store, *, console: Console | None = None, started: fl
     store.begin(plan.study_id, plan.study, plan.planned(), _moment())
     deadline = None if budget is None else started + budget
     early = None if budget is None else started + (budget * QUALITY_SHARE if plan.settings.rounds else budget)
-    with _progress(console, len(plan.jobs), len(done)) as advance:
+    with _progress(plan, store, done, console) as advance:
         _run_quality(plan, store, [j for j in plan.jobs if j.stage == "quality" and j.key not in done], early, advance)
         _run_speed(plan, store, done, deadline, advance)
     return store.load_study(plan.study_id)
@@ -70,18 +70,25 @@ def remaining(plan: Plan, store: Store) -> int:
 
 def estimate(plan: Plan, store: Store | None) -> float:
     """Seconds that the run may take, from stored cells of the same kind where there are any, else roughly guessed."""
-    seen: dict[tuple[str, str, Stage], float | None] = {}
     done = store.cells(j.key for j in plan.jobs) if store is not None and plan.settings.resume else {}
+    guesses = _guesses(plan, store)
     total = {"quality": 0.0, "speed": 0.0}
     for job in plan.jobs:
         if job.key in done and done[job.key].status == "ok":
             continue
+        warm_up = 2.0 if job.stage == "speed" and job.repeat == 0 else 1.0
+        total[job.stage] += warm_up * guesses[job.key]
+    return total["quality"] / min(plan.settings.jobs, available_cores()) + total["speed"]
+
+
+def _guesses(plan: Plan, store: Store | None) -> dict[str, float]:
+    """key -> seconds that the cell may take."""
+    seen: dict[tuple[str, str, Stage], float | None] = {}
+    for job in plan.jobs:
         where = (job.table, job.contender, job.stage)
         if where not in seen:
             seen[where] = store.seconds(*where) if store is not None else None
-        warm_up = 2.0 if job.stage == "speed" and job.repeat == 0 else 1.0
-        total[job.stage] += warm_up * plan.guess(job, seen[where])
-    return total["quality"] / min(plan.settings.jobs, available_cores()) + total["speed"]
+    return {j.key: plan.guess(j, seen[j.table, j.contender, j.stage]) for j in plan.jobs}
 
 
 def load_average() -> float | None:
@@ -103,7 +110,7 @@ def _run_quality(plan: Plan, store: Store, jobs: Sequence[Job], deadline: float 
         for key, result in _in_parallel(plan, jobs, deadline):
             store.put(key, result)
             del waiting[key]
-            advance(result)
+            advance(key, result)
     except TerminatedWorkerError:
         # Nobody says which cell took the worker down: run what is left one at a time, each able to die alone.
         with _Serial() as process:
@@ -116,7 +123,7 @@ def _run_quality(plan: Plan, store: Store, jobs: Sequence[Job], deadline: float 
                     job, _held_quality, entry, job, plan.split(job), plan.study, plan.settings.tune, plan.probes
                 )
                 store.put(job.key, result)
-                advance(result)
+                advance(job.key, result)
 
 
 def _in_parallel(plan: Plan, jobs: Sequence[Job], deadline: float | None) -> Iterator[tuple[str, Cell]]:
@@ -221,7 +228,7 @@ def _run_speed(plan: Plan, store: Store, done: set[str], deadline: float | None,
                     failed[where] = result
             store.put(job.key, result)
             if job.key not in done:
-                advance(result)
+                advance(job.key, result)
 
 
 def _tuned(plan: Plan, store: Store, entry: Entry, table: str) -> Entry:
@@ -298,28 +305,45 @@ class _Serial:
             return Cell(job.stage, job.table, job.contender, job.repeat, job.fold, job.seed, "failed", error=CRASH)
 
 
-@dataclass
 class _Advance:
-    progress: Progress
-    task: Any
-    failed: int = 0
+    """Moves the bar by the seconds that a cell was guessed to take; off a terminal, writes a line now and then."""
 
-    def __call__(self, result: Cell) -> None:
-        self.failed += result.status == "failed"
-        note = f" · {self.failed} failed" if self.failed else ""
-        where = f"{result.stage}: {result.contender} on {result.table}{note}"
-        self.progress.update(self.task, advance=1, description=where)
+    def __init__(self, plan: Plan, guesses: dict[str, float], done: set[str], progress: Progress) -> None:
+        self._guesses, self._progress = guesses, progress
+        self._total, self._count, self._failed = len(plan.jobs), len(done), 0
+        covered = sum(guesses[key] for key in done)
+        self._task = progress.add_task("starting", total=sum(guesses.values()), completed=covered, cells=self._cells())
+        self._said = time.monotonic()
+
+    def __call__(self, key: str, result: Cell) -> None:
+        self._count += 1
+        self._failed += result.status == "failed"
+        failed = f" · {self._failed} failed" if self._failed else ""
+        where = f"{result.stage}: {result.contender} on {result.table}{failed}"
+        self._progress.update(self._task, advance=self._guesses[key], description=where, cells=self._cells())
+        if not self._progress.console.is_terminal and time.monotonic() - self._said > LINE_SECONDS:
+            self._said = time.monotonic()
+            left = self._progress.tasks[0].time_remaining
+            about = f", about {left:.0f} s left" if left is not None else ""
+            self._progress.console.print(f"{self._cells()} cells{failed}{about}", highlight=False)
+
+    def _cells(self) -> str:
+        return f"{self._count}/{self._total}"
+
+
+LINE_SECONDS = 10
 
 
 @contextmanager
-def _progress(console: Console | None, total: int, done: int) -> Iterator[_Advance]:
+def _progress(plan: Plan, store: Store, done: set[str], console: Console | None) -> Iterator[_Advance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[cells]}"),
         TimeElapsedColumn(),
         TextColumn("· left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console or Console(stderr=True, quiet=True), transient=True) as progress:
-        yield _Advance(progress, progress.add_task("starting workers", total=total, completed=done))
+    shown = console or Console(stderr=True, quiet=True)
+    with Progress(*columns, console=shown, transient=True, disable=False) as progress:
+        yield _Advance(plan, _guesses(plan, store), done, progress)
