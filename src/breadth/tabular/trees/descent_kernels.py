@@ -34,18 +34,9 @@ def _child(nodes, node, flat, row):
     return (word >> _U(32)) + _U(shifted > (word & _U(255)))
 
 
-@njit(**_INTERNAL)
-def _arrive(i, node, leaf, value, out):
-    if leaf is not None:
-        leaf[i] = node
-    if out is not None:
-        for c in range(value.shape[1]):
-            out[i, c] += value[node, c]
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def descend(codes, nodes, leaf, value, out):
-    """Send every row of codes (rows, features) down one tree: leaf[i] = its leaf, out[i] += value of it, each if given.
+    """Send every row of codes (rows, features) down one tree: leaf[i] = its leaf, and out[i] += its value if given.
 
     Eight rows at once, in eight variables: one row's loads wait for each other, eight rows' do not.
     """
@@ -66,14 +57,8 @@ def descend(codes, nodes, leaf, value, out):
             if moved == _U(0):
                 break
             a, b, c, d, e, f, g, h = a1, b1, c1, d1, e1, f1, g1, h1
-        _arrive(k, a, leaf, value, out)
-        _arrive(k + 1, b, leaf, value, out)
-        _arrive(k + 2, c, leaf, value, out)
-        _arrive(k + 3, d, leaf, value, out)
-        _arrive(k + 4, e, leaf, value, out)
-        _arrive(k + 5, f, leaf, value, out)
-        _arrive(k + 6, g, leaf, value, out)
-        _arrive(k + 7, h, leaf, value, out)
+        leaf[k], leaf[k + 1], leaf[k + 2], leaf[k + 3] = a, b, c, d
+        leaf[k + 4], leaf[k + 5], leaf[k + 6], leaf[k + 7] = e, f, g, h
         k += 8
     for i in range(k, n):
         node, r = _U(0), _U(i) * width
@@ -82,4 +67,8 @@ def descend(codes, nodes, leaf, value, out):
             if below == node:
                 break
             node = below
-        _arrive(i, node, leaf, value, out)
+        leaf[i] = node
+    if out is not None:
+        for i in range(n):
+            for c in range(value.shape[1]):
+                out[i, c] += value[leaf[i], c]

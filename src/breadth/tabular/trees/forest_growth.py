@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 
 from breadth.tabular.trees.binning_kernels import edges_of_sorted
 from breadth.tabular.trees.descent_kernels import descend, encode_by_row
-from breadth.tabular.trees.forest_kernels import grow_forest_tree
+from breadth.tabular.trees.forest_kernels import forest_room, grow_forest_tree
 from breadth.tabular.trees.stopping import StoppingRules, count_features, integer
 from breadth.tabular.trees.structure import LEAF, Tree
 
@@ -80,8 +80,9 @@ class CodedForest:
 
         def some(lo: int) -> None:
             codes, out = self.codes(X[lo : lo + ROWS_AT_ONCE]), total[lo : lo + ROWS_AT_ONCE]
+            leaf = np.empty(len(codes), np.int64)
             for tree in self.trees:
-                descend(codes, tree.nodes, None, tree.value, out)
+                descend(codes, tree.nodes, leaf, tree.value, out)
 
         for _ in in_order(some, range(0, X.shape[0], ROWS_AT_ONCE), n_jobs):
             pass
@@ -151,7 +152,7 @@ def in_order(task: Callable[[Item], Result], items: Iterable[Item], n_jobs: int 
 
 def _leaf(codes: np.ndarray, tree: CodedTree) -> np.ndarray:
     leaf = np.empty(codes.shape[0], np.int64)
-    descend(codes, tree.nodes, leaf, None, None)
+    descend(codes, tree.nodes, leaf, tree.value, None)
     return leaf
 
 
@@ -254,7 +255,11 @@ def grow_forest(
             share = np.divide(tree_w.sum() / np.count_nonzero(mass), mass, out=np.zeros(n_classes), where=mass > 0)
             tree_w *= share[tree_y]
         total = tree_w.sum()
-        k, *arrays, gain = grow_forest_tree(
+        capacity = 2 * min(rows.size, rules.max_leaf_nodes) + 1
+        room = forest_room(capacity, rows.size, n_features, n_classes, rules.min_samples_leaf > 1, tree_y.dtype)
+        nodes, gain = np.empty(capacity, np.uint64), np.zeros(n_features)
+        value = np.empty((capacity, 1 if n_classes == 2 else n_classes))
+        k = grow_forest_tree(
             codes,
             rows,
             tree_w,
@@ -265,9 +270,15 @@ def grow_forest(
             limits,
             rules.min_weight_leaf * total,
             rules.min_impurity_decrease * total * unit,
-            np.uint64(column_seed),
+            np.array([column_seed], np.uint64),
+            nodes,
+            value,
+            gain,
+            None if unit == 0.5 or not classifier else np.empty(n_classes),
+            room,
         )
-        return CodedTree(*(a[:k].copy() for a in arrays)), gain
+        kept = (nodes[:k], value[:k], room[0][0, :k], room[1][0, :k], room[1][1, :k])
+        return CodedTree(*(a.copy() for a in kept)), gain
 
     grown = list(in_order(one, range(n_trees), estimator.n_jobs))
     trees = [tree for tree, _ in grown]

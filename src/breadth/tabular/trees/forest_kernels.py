@@ -186,44 +186,52 @@ def _describe(w, label, target, lo, hi, entropy, binary, counts, value):
     return total, impurity
 
 
+def forest_room(capacity, n_rows, n_features, n_classes, count_rows, y_type):
+    """The work space of `grow_forest_tree`; its first two arrays hold what a node is apart from its word and value.
+
+    Returns int64 (4, capacity), of which row 0 is n_samples; float64 (3, capacity), of which rows 0 and 1 are weight
+    and impurity; then scratch.
+    """
+    n_stats = max(n_classes, 2) + count_rows
+    return (
+        np.empty((4, capacity), np.int64),
+        np.zeros((3, capacity)),
+        np.arange(n_features),
+        np.zeros(BATCH * 256 * n_stats),
+        np.zeros(BATCH * 4, np.uint64),
+        np.empty(256, np.int64),
+        np.empty((256, n_stats)),
+        np.empty(n_classes),
+        np.empty(n_rows, np.int64),
+        np.empty(n_rows),
+        np.empty(n_rows, y_type),
+    )
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def grow_forest_tree(codes, rows, w, label, target, n_classes, entropy, limits, min_weight, min_gain, seed):
-    """Grow one tree on the in-bag rows.
+def grow_forest_tree(
+    codes, rows, w, label, target, n_classes, entropy, limits, min_weight, min_gain, state, nodes, value, importance,
+    left_counts, room,
+):  # fmt: skip
+    """Grow one tree on the in-bag rows into `nodes`, `value`, `importance` and `room`; return its number of nodes.
 
     Args: codes uint8 (n, F); rows int64 (m,), permuted in place like w float64 (m,) > 0 and label int32 (m,) (or None)
     or target float64 (m,) (or None); limits (max_depth, min_samples_split, min_samples_leaf, max_leaf_nodes,
-    max_features); min_gain in weight units of the impurity.
-
-    Returns (n_nodes, node words, value, n_samples, weight, impurity, gain, importance by feature), arrays over-long.
+    max_features); min_gain in weight units of the impurity; state uint64 (1,), of the generator; nodes uint64
+    (capacity,); value (capacity, outputs); importance (F,), zero; left_counts float64 (K,), or None where classes are
+    searched as 0/1 numbers (one class, or two under Gini); room as `forest_room` makes it.
     """
     max_depth, min_split, min_leaf, max_leaves, max_features = limits
+    whole, real, pool, hist, occupied, bins, stats, counts, row_buffer, w_buffer, y_buffer = room
+    n_samples, start, depth = whole[0], whole[1], whole[2]
+    open_nodes = whole[3]  # a stack, or a heap by gain when the number of leaves is limited
+    weight, impurity, gain_of = real[0], real[1], real[2]  # gain of the split found, not yet carried out
     n, n_features = rows.size, codes.shape[1]
     binary = n_classes == 2
-    pairs = n_classes == 1 or (binary and not entropy)
     count_rows = min_leaf > 1
-    n_stats = max(n_classes, 2) + (1 if count_rows else 0)
-    capacity = 2 * min(n, max_leaves) + 1
-    nodes = np.empty(capacity, np.uint64)
-    value = np.empty((capacity, 1 if binary else n_classes))
-    n_samples = np.empty(capacity, np.int64)
-    weight = np.empty(capacity)
-    impurity = np.empty(capacity)
-    start = np.empty(capacity, np.int64)
-    depth = np.empty(capacity, np.int32)
-    gain_of = np.zeros(capacity)  # of the split found, not yet carried out
-    open_nodes = np.empty(capacity, np.int64)  # a stack, or a heap by gain when the number of leaves is limited
+    n_stats = stats.shape[1]
     n_open = 0
     best_first = max_leaves < n
-    importance = np.zeros(n_features)
-    pool = np.arange(n_features)
-    state = np.array([seed], np.uint64)
-    hist = np.zeros(BATCH * 256 * n_stats)
-    occupied = np.zeros(BATCH * 4, np.uint64)
-    bins = np.empty(256, np.int64)
-    stats = np.empty((256, n_stats))
-    counts, left_counts = np.empty(n_classes), np.empty(n_classes)
-    rows_buffer, w_buffer = np.empty(n, rows.dtype), np.empty(n)
-    label_buffer, target_buffer = np.empty(n, np.int32), np.empty(n)
 
     start[0], n_samples[0], depth[0] = 0, n, 0
     n_nodes, n_leaves, fresh = 1, 1, 0
@@ -237,14 +245,14 @@ def grow_forest_tree(codes, rows, w, label, target, n_classes, entropy, limits, 
             if depth[node] >= max_depth or hi - lo < min_split or total < 2.0 * min_weight or spread <= 0.0:
                 continue
             parent = 0.0
-            if not pairs:
+            if left_counts is not None:
                 for c in range(n_classes):
                     parent += _xlogx(counts[c]) if entropy else counts[c] * counts[c]
                 parent = parent - _xlogx(total) if entropy else parent / total
             best, best_word = -1.0, np.uint64(0)
-            drawn = 0
+            drawn = np.int64(0)
             while drawn < n_features and (drawn < max_features or best < 0.0):
-                take = min(BATCH, max_features - drawn) if drawn < max_features else 1
+                take = np.int64(min(BATCH, max_features - drawn) if drawn < max_features else 1)
                 for j in range(drawn, drawn + take):
                     k = j + draw_below(state, n_features - j)
                     pool[j], pool[k] = pool[k], pool[j]
@@ -257,11 +265,11 @@ def grow_forest_tree(codes, rows, w, label, target, n_classes, entropy, limits, 
                     if missing:
                         k -= 1
                     found, position, side = best, -1, 0
-                    if pairs:
+                    if left_counts is None:
                         found, position, side = _scan_pairs(
                             stats, k, missing, binary, total, value[node, 0], hi - lo, min_leaf, min_weight, best
                         )
-                    elif label is not None:
+                    else:
                         found, position, side = _scan_classes(
                             stats, k, missing, entropy, counts, total, parent, hi - lo, min_leaf, min_weight, best,
                             left_counts,
@@ -304,26 +312,26 @@ def grow_forest_tree(codes, rows, w, label, target, n_classes, entropy, limits, 
             r, wi = rows[i], w[i]
             goes = np.int64(((np.int64(codes[r, f]) + shift) & 255) <= cut)
             rows[left] = r
-            rows_buffer[right] = r
+            row_buffer[right] = r
             w[left] = wi
             w_buffer[right] = wi
             if target is not None:
                 t = target[i]
                 target[left] = t
-                target_buffer[right] = t
+                y_buffer[right] = t
             if label is not None:
                 c = label[i]
                 label[left] = c
-                label_buffer[right] = c
+                y_buffer[right] = c
             left += goes
             right += 1 - goes
         for i in range(right):
-            rows[left + i] = rows_buffer[i]
+            rows[left + i] = row_buffer[i]
             w[left + i] = w_buffer[i]
             if target is not None:
-                target[left + i] = target_buffer[i]
+                target[left + i] = y_buffer[i]
             if label is not None:
-                label[left + i] = label_buffer[i]
+                label[left + i] = y_buffer[i]
         if no_missing and left - lo > right:  # a later missing value follows the larger child
             low = (f << 9) | (1 << 8) | (cut + 1)
         nodes[node] = (np.uint64(n_nodes) << np.uint64(32)) | np.uint64(low)
@@ -335,4 +343,4 @@ def grow_forest_tree(codes, rows, w, label, target, n_classes, entropy, limits, 
         n_leaves += 1
     for k in range(n_open):  # splits found but not carried out
         nodes[open_nodes[k]] = (np.uint64(open_nodes[k]) << np.uint64(32)) | np.uint64(MISSING)
-    return n_nodes, nodes, value, n_samples, weight, impurity, importance
+    return n_nodes

@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from breadth.tabular.trees.pruning import PruningPath, cost_complexity_path, prune_cost_complexity
 from breadth.tabular.trees.stopping import MaxFeatures, StoppingRules, count_features, one_of, within
 from breadth.tabular.trees.structure import Tree
-from breadth.tabular.trees.tree_kernels import grow_tree, leaf_of_rows
+from breadth.tabular.trees.tree_kernels import REAL, WHOLE, grow_tree, leaf_of_rows
 
 ClassWeight = dict | Literal["balanced"] | None
 
@@ -333,22 +333,35 @@ def _grow(
     labels = None if halves or n_classes == 1 else y.astype(np.int32)
     limits = (rules.max_depth, rules.min_samples_split, rules.min_samples_leaf, rules.max_leaf_nodes, max_features)
     min_gain = rules.min_impurity_decrease * float(w.sum()) * (0.5 if halves else 1.0)
-    n_nodes, *arrays = grow_tree(
+    capacity = 2 * min(n, rules.max_leaf_nodes) + 1
+    n_values = 1 if labels is None else n_classes
+    whole, real, value = (
+        np.empty((WHOLE, capacity), np.int64),
+        np.empty((REAL, capacity)),
+        np.empty((capacity, n_values)),
+    )
+    room = (whole, real, np.empty((2, n_values)), np.zeros(n, np.uint8), np.empty(n, np.int32))
+    k = grow_tree(
         X,
         order,
-        y.astype(np.float64),
+        y.astype(np.float64) if labels is None else None,
         None if np.all(w == 1.0) else w,
         labels,
-        1 if labels is None else n_classes,
         work,
         criterion in ("entropy", "log_loss"),
         np.isnan(X).any(1),
         limits,
         rules.min_weight_leaf,
         min_gain,
-        np.uint64(seed),
+        np.arange(n_features),
+        np.array([seed], np.uint64),
+        room,
+        value,
     )
-    feature, threshold, left, missing_left, n_samples, weight, impurity, value = (a[:n_nodes].copy() for a in arrays)
+    feature, left = whole[0, :k].astype(np.int32), whole[1, :k].astype(np.int32)
+    missing_left, n_samples = whole[2, :k].astype(bool), whole[3, :k].copy()
+    threshold, weight, impurity = real[:3, :k].copy()
+    value = value[:k].copy()
     if labels is not None:
         value /= weight[:, None]
     elif halves and n_classes == 2:
@@ -362,13 +375,11 @@ def _grow(
 
 def _rows(estimator: BaseEstimator, X: np.ndarray) -> np.ndarray:
     check_is_fitted(estimator)
-    X = validate_data(estimator, X, dtype=np.float32, ensure_all_finite="allow-nan", reset=False)
-    return np.ascontiguousarray(X)
+    return validate_data(estimator, X, dtype=np.float32, order="C", ensure_all_finite="allow-nan", reset=False)
 
 
 def _leaves(estimator: DecisionTreeClassifier | DecisionTreeRegressor, X: np.ndarray) -> np.ndarray:
-    X = _rows(estimator, X)
-    tree = estimator.tree_
+    X, tree = _rows(estimator, X), estimator.tree_
     leaf = np.empty(X.shape[0], np.int64)
     leaf_of_rows(X, tree.feature, tree.threshold, tree.left, tree.missing_left, leaf)
     return leaf

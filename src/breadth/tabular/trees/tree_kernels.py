@@ -12,6 +12,7 @@ from breadth.tabular.trees.frontier_kernels import sift_down, sift_up
 from breadth.tabular.trees.random_kernels import draw_below
 from breadth.tabular.trees.tree_scan_kernels import describe_node, scan_absolute, scan_classes, scan_variance
 
+WHOLE, REAL = 10, 4  # integers and reals kept per node
 ROUNDING = np.finfo(np.float64).eps
 
 _INTERNAL = {"cache": True, "nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -33,50 +34,46 @@ def _partition(rows, lo, hi, goes_left, buffer):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def grow_tree(X, order, y, w, labels, n_classes, by_median, entropy, has_missing, limits, min_weight, min_gain, seed):
-    """Grow one exact tree.
+def grow_tree(
+    X, order, y, w, labels, by_median, entropy, has_missing, limits, min_weight, min_gain, pool, state, room, value
+):  # fmt: skip
+    """Grow one exact tree into `room` and `value`; return its number of nodes.
 
     Args: X (F, n) float32 columns; order (F, m) or, by median, (F + 1, m) int32 row numbers of positive weight sorted
-    by each column (and by y); y (n,); w (n,) or None; labels (n,) int32 or None; by_median a work tuple or None;
-    limits (max_depth, min_samples_split, min_samples_leaf, max_leaf_nodes, max_features); min_gain in weight units.
-
-    Returns (n_nodes, feature, threshold, left, missing_left, n_samples, weight, impurity, value), arrays over-long.
+    by each column (and by y); y (n,) or None; w (n,) or None; labels (n,) int32 or None; by_median a work tuple or
+    None; limits (max_depth, min_samples_split, min_samples_leaf, max_leaf_nodes, max_features); min_gain in weight
+    units; pool int64 (F,), the columns; state uint64 (1,), of the generator; room (whole int64 (WHOLE, capacity), real
+    float64 (REAL, capacity), class scratch (2, K), goes_left uint8 (n,), buffer int32 (m,)); value (capacity, K).
     """
     max_depth, min_split, min_leaf, max_leaves, max_features = limits
-    n_features = X.shape[0]
-    n = order.shape[1]
-    capacity = 2 * min(n, max_leaves) + 1
-    feature = np.full(capacity, -1, np.int32)
-    threshold = np.zeros(capacity)
-    left = np.zeros(capacity, np.int32)
-    missing_left = np.zeros(capacity, np.bool_)
-    n_samples = np.empty(capacity, np.int64)
-    weight = np.empty(capacity)
-    impurity = np.empty(capacity)
-    value = np.empty((capacity, n_classes))
-    start = np.empty(capacity, np.int64)
-    depth = np.empty(capacity, np.int32)
+    whole, real, scratch, goes_left, buffer = room
+    feature, left, missing_left, n_samples = whole[0], whole[1], whole[2], whole[3]
+    threshold, weight, impurity = real[0], real[1], real[2]
+    start, depth = whole[4], whole[5]
     # the split found for a node that has not been carried out yet
-    found_feature = np.empty(capacity, np.int32)
-    found_position = np.empty(capacity, np.int64)
-    found_missing_left = np.empty(capacity, np.bool_)
-    found_gain = np.empty(capacity)
-    open_nodes = np.empty(capacity, np.int64)  # a stack, or a heap by gain when the number of leaves is limited
+    found_feature, found_position, found_missing_left, found_gain = whole[6], whole[7], whole[8], real[3]
+    open_nodes = whole[9]  # a stack, or a heap by gain when the number of leaves is limited
     n_open = 0
+    n_features, n = X.shape[0], order.shape[1]
     best_first = max_leaves < n
-    goes_left = np.zeros(X.shape[1], np.uint8)
-    buffer = np.empty(n, np.int32)
-    pool = np.arange(n_features)
-    state = np.array([seed], np.uint64)
-    scratch = np.empty((2, n_classes))
 
     start[0], n_samples[0], depth[0] = 0, n, 0
-    stat_row = 0 if by_median is None else n_features
-    weight[0], impurity[0] = describe_node(
-        order[stat_row], 0, n, y, w, labels, by_median is not None, entropy, value[0]
-    )
-    n_nodes, n_leaves, fresh = 1, 1, 0  # nodes fresh..n_nodes-1 await their search
+    f, n_nodes, n_leaves, fresh = 0, 1, 1, 0  # nodes fresh..n_nodes-1 have been made by the last split, on column f
     while True:
+        splittable = False
+        for node in range(fresh, n_nodes):
+            feature[node], left[node], missing_left[node], threshold[node] = -1, 0, 0, 0.0
+            rows = order[f] if by_median is None else order[n_features]
+            weight[node], impurity[node] = describe_node(
+                rows, start[node], start[node] + n_samples[node], y, w, labels, by_median is not None, entropy,
+                value[node],
+            )  # fmt: skip
+            splittable |= impurity[node] > 0.0 and n_samples[node] >= min_split and depth[node] < max_depth
+        if fresh > 0 and splittable:  # two leaves need no order
+            for g in range(n_features):
+                if g != f:
+                    _partition(order[g], start[fresh], start[fresh] + n_samples[fresh] + n_samples[fresh + 1],
+                               goes_left, buffer)  # fmt: skip
         for node in range(fresh, n_nodes):
             lo = start[node]
             hi = lo + n_samples[node]
@@ -106,13 +103,14 @@ def grow_tree(X, order, y, w, labels, n_classes, by_median, entropy, has_missing
                 rows = order[f]
                 observed = hi
                 if has_missing[f]:
-                    while observed > lo and np.isnan(x[rows[observed - 1]]):
+                    while observed > lo and x[rows[observed - 1]] != x[rows[observed - 1]]:  # NaN
                         observed -= 1
                 if observed == lo or (observed == hi and x[rows[lo]] == x[rows[hi - 1]]):
                     continue
                 for missing in range(2 if observed < hi else 1):
                     goes = missing == 1
-                    if labels is None:
+                    gain, position = best, -1
+                    if y is not None:
                         if by_median is None:
                             gain, position = scan_variance(
                                 x, rows, lo, observed, hi, y, w, value[node, 0], weight[node], impurity[node],
@@ -123,7 +121,7 @@ def grow_tree(X, order, y, w, labels, n_classes, by_median, entropy, has_missing
                                 x, rows, lo, observed, hi, y, w, rank, sorted_y, value[node, 0], weight[node],
                                 weight[node] * impurity[node], min_leaf, min_weight, best, goes, work,
                             )  # fmt: skip
-                    else:
+                    if labels is not None:
                         gain, position = scan_classes(
                             x, rows, lo, observed, hi, labels, w, value[node], weight[node], entropy,
                             min_leaf, min_weight, best, goes, scratch[0], scratch[1],
@@ -161,13 +159,13 @@ def grow_tree(X, order, y, w, labels, n_classes, by_median, entropy, has_missing
         left[node] = n_nodes
         missing_left[node] = found_missing_left[node]
         above = rows[cut + 1]
-        if np.isnan(x[above]):
+        if x[above] != x[above]:
             threshold[node] = np.inf  # the observed go left, the missing right
         else:
             threshold[node] = 0.5 * np.float64(x[rows[cut]]) + 0.5 * np.float64(x[above])
         n_left = 0
         for i in range(lo, hi):
-            side = i <= cut or (missing_left[node] and np.isnan(x[rows[i]]))
+            side = i <= cut or (missing_left[node] == 1 and x[rows[i]] != x[rows[i]])
             goes_left[rows[i]] = side
             n_left += side
         _partition(rows, lo, hi, goes_left, buffer)
@@ -177,21 +175,9 @@ def grow_tree(X, order, y, w, labels, n_classes, by_median, entropy, has_missing
         start[a], start[b] = lo, lo + n_left
         n_samples[a], n_samples[b] = n_left, hi - lo - n_left
         depth[a] = depth[b] = depth[node] + 1
-        splittable = False
-        for child in range(a, b + 1):
-            described = rows if by_median is None else order[n_features]
-            weight[child], impurity[child] = describe_node(
-                described, start[child], start[child] + n_samples[child], y, w, labels, by_median is not None,
-                entropy, value[child],
-            )  # fmt: skip
-            splittable |= impurity[child] > 0.0 and n_samples[child] >= min_split and depth[child] < max_depth
-        if splittable:  # two leaves need no order
-            for g in range(n_features):
-                if g != f:
-                    _partition(order[g], lo, hi, goes_left, buffer)
         n_nodes += 2
         n_leaves += 1
-    return n_nodes, feature, threshold, left, missing_left, n_samples, weight, impurity, value
+    return n_nodes
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -201,6 +187,6 @@ def leaf_of_rows(X, feature, threshold, left, missing_left, out):
         node = np.int64(0)
         while feature[node] >= 0:
             x = X[i, feature[node]]
-            goes = missing_left[node] if np.isnan(x) else x <= threshold[node]
+            goes = missing_left[node] if x != x else x <= threshold[node]
             node = np.int64(left[node]) + (0 if goes else 1)
         out[i] = node

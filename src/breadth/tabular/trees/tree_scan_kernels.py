@@ -24,7 +24,8 @@ def _weight(w, row):
 def describe_node(rows, lo, hi, y, w, labels, by_median, entropy, value):
     """Fill the node's value; return its weight and impurity. `rows` are sorted by y when `by_median`."""
     total = 0.0
-    if labels is None:
+    impurity = 0.0
+    if y is not None:
         if by_median:
             for i in range(lo, hi):
                 total += _weight(w, rows[i])
@@ -37,48 +38,47 @@ def describe_node(rows, lo, hi, y, w, labels, by_median, entropy, value):
                     if 2.0 * below == total and i + 1 < hi:
                         centre = 0.5 * centre + 0.5 * y[rows[i + 1]]
                     break
-            spread = 0.0
             for i in range(lo, hi):
-                spread += _weight(w, rows[i]) * abs(y[rows[i]] - centre)
+                impurity += _weight(w, rows[i]) * abs(y[rows[i]] - centre) / total
             value[0] = centre
-            return total, spread / total
-        s = 0.0
-        low = high = y[rows[lo]]
+        else:
+            s = 0.0
+            low = high = y[rows[lo]]
+            for i in range(lo, hi):
+                wr = _weight(w, rows[i])
+                total += wr
+                s += wr * y[rows[i]]
+                low = min(low, y[rows[i]])
+                high = max(high, y[rows[i]])
+            if low == high:  # pure exactly, whatever rounding does to the mean
+                value[0] = low
+                return total, 0.0
+            mean = s / total
+            s = 0.0
+            square = 0.0
+            for i in range(lo, hi):
+                d = y[rows[i]] - mean
+                wr = _weight(w, rows[i])
+                s += wr * d
+                square += wr * d * d
+            shift = s / total  # what rounding left of the mean; zero but for large offsets
+            value[0] = mean + shift
+            impurity = max(square / total - shift * shift, 0.0)
+    if labels is not None:
+        for c in range(value.size):
+            value[c] = 0.0
         for i in range(lo, hi):
             wr = _weight(w, rows[i])
             total += wr
-            s += wr * y[rows[i]]
-            low = min(low, y[rows[i]])
-            high = max(high, y[rows[i]])
-        if low == high:  # pure exactly, whatever rounding does to the mean
-            value[0] = low
-            return total, 0.0
-        mean = s / total
-        s = 0.0
-        square = 0.0
-        for i in range(lo, hi):
-            d = y[rows[i]] - mean
-            wr = _weight(w, rows[i])
-            s += wr * d
-            square += wr * d * d
-        shift = s / total  # what rounding left of the mean; zero but for large offsets
-        value[0] = mean + shift
-        return total, max(square / total - shift * shift, 0.0)
-    for c in range(value.size):
-        value[c] = 0.0
-    for i in range(lo, hi):
-        wr = _weight(w, rows[i])
-        total += wr
-        value[labels[rows[i]]] += wr
-    if entropy:
-        impurity = 0.0
-        for c in range(value.size):
-            if value[c] > 0.0:
-                impurity -= value[c] / total * np.log2(value[c] / total)
-    else:
-        impurity = 1.0
-        for c in range(value.size):
-            impurity -= (value[c] / total) ** 2
+            value[labels[rows[i]]] += wr
+        if entropy:
+            for c in range(value.size):
+                if value[c] > 0.0:
+                    impurity -= value[c] / total * np.log2(value[c] / total)
+        else:
+            impurity = 1.0
+            for c in range(value.size):
+                impurity -= (value[c] / total) ** 2
     return total, impurity
 
 
