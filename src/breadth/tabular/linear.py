@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import scipy.linalg
@@ -123,11 +123,11 @@ class LinearRegression(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Fitted mean b + X beta, shape (rows,) or (rows, targets)."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=["csr", "csc", "coo"], dtype=np.float64, reset=False)
-        return X @ self.coef_.T + self.intercept_
+        rows: Any = validate_data(self, X, accept_sparse=["csr", "csc", "coo"], dtype=np.float64, reset=False)
+        return rows @ self.coef_.T + self.intercept_
 
 
-def _column_means(A: NDArray | sp.csr_matrix, weight: NDArray | None) -> NDArray[np.float64]:
+def _column_means(A: Any, weight: NDArray | None) -> NDArray[np.float64]:
     """Weighted column means, corrected by the mean of what they leave over: a constant column's mean is its value."""
     n = A.shape[0]
     weight = np.full(n, 1.0 / n) if weight is None else weight / weight.sum()
@@ -144,14 +144,14 @@ def _column_means(A: NDArray | sp.csr_matrix, weight: NDArray | None) -> NDArray
 
 
 def _triangle(
-    X: NDArray | sp.csr_matrix, Y: NDArray, x_mean: NDArray, y_mean: NDArray, root: NDArray | None
+    X: Any, Y: NDArray, x_mean: NDArray, y_mean: NDArray, root: NDArray | None
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Reduce the least-squares problem to R beta = Z with R of at most p rows.
 
     Returns R (r, p), Z (r, t) and each column's length before centring (p,), with which rounding is told from spread.
     """
     n, p = X.shape
-    carried = np.zeros((0, p + Y.shape[1]))
+    carried: NDArray[np.float64] = np.zeros((0, p + Y.shape[1]))
     size2 = np.zeros(p)
     step = max(_BLOCK_ROWS, 2 * p)
     for start in range(0, n, step):
@@ -167,7 +167,7 @@ def _triangle(
         else:
             block[top:] *= root[rows, None]
             size2 += np.einsum("ij,ij,i->j", dense, dense, root[rows] ** 2)
-        carried = np.linalg.qr(block, mode="r")  # (min(rows, p + t), p + t)
+        carried = np.asarray(np.linalg.qr(block, mode="r"))  # (min(rows, p + t), p + t)
     return carried[:p, :p], carried[:p, p:], np.sqrt(size2)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -200,8 +200,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Log-odds of classes_[1], shape (rows,), or logits, shape (rows, classes), with more than two classes."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
-        logits = X @ self.coef_.T + self.intercept_
+        rows: Any = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        logits = rows @ self.coef_.T + self.intercept_
         return logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict(self, X: ArrayLike) -> NDArray:
@@ -249,7 +249,7 @@ class _Problem:
         scale = np.sqrt(variance + 4 * ridge)
         flat = scale <= 16 * np.finfo(np.float64).eps * np.abs(mean)  # constant: rounding is no spread to divide by
         self.scale = np.where(flat | (scale == 0), 1.0, scale)
-        self.sign = np.where(codes == 1, 1.0, -1.0) if self.binary else None
+        self.sign = np.where(codes == 1, 1.0, -1.0)  # of the margin, with two classes
 
     def to_raw_units(self, theta: NDArray) -> tuple[NDArray, NDArray]:
         """Coefficients and intercepts for X as it was given."""
@@ -258,7 +258,9 @@ class _Problem:
 
     def _moments(self) -> tuple[NDArray, NDArray]:
         """Weighted mean and variance of each column of a dense X; the weights sum to 1."""
-        mean = sum(self.weight[rows] @ X for rows, X in self.blocks)
+        mean = np.zeros(self.n_features)
+        for rows, X in self.blocks:
+            mean += self.weight[rows] @ X
         variance = np.zeros_like(mean)
         for rows, X in self.blocks:
             centred = X - mean

@@ -171,14 +171,14 @@ class GaussianNB(ClassifierMixin, BaseEstimator):
     def _joint(self, X: ArrayLike) -> NDArray[np.float64]:
         """log p(x, c), shape (classes, rows): reductions over classes run along whole rows of it."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        rows: NDArray[np.float64] = validate_data(self, X, dtype=np.float64, reset=False)
         self._check_widths()
-        joint = np.full((len(self.classes_), len(X)), -np.inf)
+        joint = np.full((len(self.classes_), len(rows)), -np.inf)
         present = np.flatnonzero(self.class_prior_ > 0)
         inverse_sd = 1.0 / np.sqrt(self.var_[present])
         constant = np.log(self.class_prior_[present]) - 0.5 * np.log(2 * np.pi * self.var_[present]).sum(axis=1)
-        for start in range(0, len(X), _BLOCK_ROWS):
-            block = X[start : start + _BLOCK_ROWS]
+        for start in range(0, len(rows), _BLOCK_ROWS):
+            block = rows[start : start + _BLOCK_ROWS]
             z = np.empty_like(block)  # (B, p): deviations in standard deviations
             for k, c in enumerate(present):
                 np.subtract(block, self.theta_[c], out=z)
