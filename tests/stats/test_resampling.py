@@ -1,0 +1,76 @@
+"""Bootstrap draws against the multinomial distribution of their counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from breadth.stats.resampling import bootstrap_indices
+
+
+@pytest.mark.parametrize("n", [2, 5, 50, 2000])
+def test_the_share_left_out_is_one_minus_one_over_n_to_the_n(n):
+    rng = np.random.default_rng(n)
+    replays = max(40, 40_000 // n)
+    left_out = [1 - np.unique(bootstrap_indices(n, rng)).size / n for _ in range(replays)]
+    expected = (1 - 1 / n) ** n
+    # counts are negatively correlated, so that n replays shares vary at most as independent rows would
+    assert abs(np.mean(left_out) - expected) < 5 * np.sqrt(expected * (1 - expected) / (n * replays))
+    assert abs((1 - 1 / n) ** n - np.exp(-1)) <= 1 / n  # the limit
+
+
+@pytest.mark.parametrize("weight", [None, np.array([0.0, 1.0, 3.0, 0.0, 6.0, 0.0])])
+def test_counts_are_multinomial(weight):
+    rng = np.random.default_rng(0)
+    n, size, replays = 6, 20, 4000
+    p = np.full(n, 1 / n) if weight is None else weight / weight.sum()
+    counts = np.array(
+        [np.bincount(bootstrap_indices(n, rng, size, weight=weight), minlength=n) for _ in range(replays)]
+    )
+    mean, variance = size * p, size * p * (1 - p)
+    assert (np.abs(counts.mean(0) - mean) <= 5 * np.sqrt(variance / replays)).all()
+    # the variance of a sample variance is at most about 2 sigma^4 / replays for counts this symmetric
+    assert (np.abs(counts.var(0) - variance) <= 5 * variance * np.sqrt(3 / replays)).all()
+    assert_array_equal(counts[:, p == 0], 0)
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-300, 1.0, 1e308])
+def test_only_ratios_of_weights_count(scale):
+    rng = np.random.default_rng(0)
+    drawn = bootstrap_indices(5, rng, 4000, weight=scale * np.array([0.0, 1.0, 1.0, 1.0, 0.0]))
+    assert_array_equal(np.unique(drawn), [1, 2, 3])
+    assert (np.abs(np.bincount(drawn)[1:] - 4000 / 3) < 5 * np.sqrt(4000 * 2 / 9)).all()
+
+
+def test_rounding_up_at_the_end_does_not_leave_the_weighted_rows():
+    class Edge:
+        def random(self, size):
+            return np.full(size, 1.0)  # beyond what a generator returns
+
+    assert_array_equal(bootstrap_indices(4, Edge(), 3, weight=[1.0, 2.0, 0.0, 0.0]), 1)
+
+
+def test_the_same_state_gives_the_same_rows_and_equal_sizes_are_the_default():
+    first, again = (bootstrap_indices(30, np.random.default_rng(3)) for _ in range(2))
+    assert_array_equal(first, again)
+    assert first.shape == (30,) and first.dtype == np.int64
+    assert bootstrap_indices(30, np.random.default_rng(0), 0).shape == (0,)
+    assert_array_equal(bootstrap_indices(1, np.random.default_rng(0), 4), 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": 0}, "n must be an integer >= 1, got 0"),
+        ({"n": 2.0}, "n must be an integer >= 1, got 2.0"),
+        ({"n": 3, "size": -1}, "size must be an integer >= 0 or None for n, got -1"),
+        ({"n": 3, "weight": [1, 1]}, r"one number for each of 3 rows, got shape \(2,\)"),
+        ({"n": 2, "weight": [0, 0]}, "positive sum"),
+        ({"n": 2, "weight": [1, -1]}, ">= 0"),
+        ({"n": 2, "weight": [1, np.nan]}, "finite"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        bootstrap_indices(rng=np.random.default_rng(0), **arguments)
