@@ -45,6 +45,7 @@ def test_markdown_shows_arrows_natural_signs_failures_and_what_was_not_run(study
     assert "speed on t1: good × 3" in text
     assert "Over 2 data sets" in text
     assert "Left out, without a value on every data set: bad|pipe" in text
+    assert "fewer than 5 data sets, so no general verdict" in text
     widths = {len(line) for line in text.splitlines() if line.startswith("|")}
     assert len(widths) <= 3  # one per table: the columns line up
 

@@ -145,6 +145,9 @@ def test_ranks_over_several_data_sets_find_the_planted_order():
     assert dict(zip(ranking.contenders, ranking.ranks, strict=True)) == {"base": 2, "best": 1, "worst": 3}
     assert ranking.tells
     assert rank(replace(study, tables=study.tables[:1])) is None
+    four = rank(replace(study, tables=study.tables[:4]))
+    assert four.test.p_f < 0.05
+    assert not four.tells  # agreement of four data sets is no general verdict
 
 
 def test_ranks_of_identical_contenders_tell_in_at_most_five_percent_of_200_replays():

@@ -14,7 +14,7 @@ import numpy as np
 
 from breadth.evidence.report_format import NONE, around, duration, integer, number, p_value, ratio, size
 from breadth.evidence.study import Measure, Study, Table
-from breadth.evidence.verdict import Ranking, Speed, Verdict, judge, rank, speed
+from breadth.evidence.verdict import FEWEST, Ranking, Speed, Verdict, judge, rank, speed
 
 
 def as_markdown(study: Study) -> str:
@@ -100,6 +100,13 @@ def as_csv(study: Study) -> str:
     return text.getvalue()
 
 
+COSTS = ("fit", "fit ÷ base", "predict ÷ base", "memory", "model")
+
+
+def _timed(study: Study) -> bool:
+    return any(c.stage == "speed" for c in study.cells)
+
+
 def _header(study: Study) -> list[str]:
     others = [f"{m.name} {m.arrow}" for m in study.measures[1:]]
     first = study.measures[0]
@@ -110,11 +117,7 @@ def _header(study: Study) -> list[str]:
         "verdict",
         "p (Holm)",
         *others,
-        "fit",
-        "fit ÷ base",
-        "predict ÷ base",
-        "memory",
-        "model",
+        *(COSTS if _timed(study) else ()),
     ]
 
 
@@ -122,7 +125,7 @@ def _row(study: Study, v: Verdict, s: Speed | None, means: dict) -> list[str]:
     value = f"{number(v.mean, 4)} ± {number(v.se, 2)}" if not math.isnan(v.mean) else NONE
     difference = " ".join(around(v.difference, v.low, v.high)) if not math.isnan(v.difference) else NONE
     others = [number(means[v.table, v.contender].get(m.name, math.nan), 4) for m in study.measures[1:]]
-    cost = [NONE] * 5
+    cost = [NONE] * len(COSTS) if _timed(study) else []
     if s is not None:
         cost = [
             duration(s.fit_seconds),
@@ -153,9 +156,12 @@ def _ranks(ranking: Ranking | None, measure: Measure) -> list[str]:
     rows = [["contender", "average rank", "p vs baseline (Holm)"]]
     rows += [[ranking.contenders[i], f"{ranking.ranks[i]:.2f}", p_value(ranking.p_versus_baseline[i])] for i in order]
     tell = "the ranks differ" if ranking.tells else "the ranks do not tell the contenders apart"
+    if ranking.test.n < FEWEST:
+        tell = f"fewer than {FEWEST} data sets, so no general verdict"
+    p = p_value(ranking.test.p_f)
     lines = ["", f"## Over {ranking.test.n} data sets, by {measure.name}", "", *_aligned(rows), ""]
     lines.append(
-        f"Friedman (Iman–Davenport) F = {number(ranking.test.f)}, p = {p_value(ranking.test.p_f)}: {tell}; "
+        f"Friedman (Iman–Davenport) F = {number(ranking.test.f)}, p {p if p.startswith('<') else f'= {p}'}: {tell}; "
         f"any two differ beyond {ranking.critical_difference:.2f} ranks (Nemenyi, 5 %)."
     )
     if ranking.left_out:
@@ -182,9 +188,11 @@ def _legend(study: Study) -> list[str]:
         f"{study.baseline} carries its corrected 95 % interval. BETTER, WORSE: the Holm-adjusted p < 0.05. EQUIVALENT: "
         f"inside ±{first.margin:g}{of}, shown by two one-sided tests. `sees ≥` is the smallest difference that this "
         "budget finds 8 times in 10.",
+    ]
+    lines += [
         "- Times: medians of the serial pass; ÷ base: median of ratios to the baseline in the same round. Memory: "
         "growth of the process at its peak during fit. Model: bytes of the pickle.",
-    ]
+    ] * _timed(study)
     lines += [f"- {name}: {value}" for name, value in study.signature.items() if name != "tuning"]
     return lines
 
@@ -227,6 +235,7 @@ def _ranking_record(ranking: Ranking | None) -> dict[str, Any] | None:
         "p_versus_baseline": dict(zip(ranking.contenders, ranking.p_versus_baseline, strict=True)),
         "iman_davenport_f": ranking.test.f,
         "p": ranking.test.p_f,
+        "tells": ranking.tells,
         "nemenyi_critical_difference": ranking.critical_difference,
         "left_out": list(ranking.left_out),
     }

@@ -345,5 +345,5 @@ def _progress(plan: Plan, store: Store, done: set[str], console: Console | None)
         TimeRemainingColumn(),
     )
     shown = console or Console(stderr=True, quiet=True)
-    with Progress(*columns, console=shown, transient=True, disable=False) as progress:
+    with Progress(*columns, console=shown, transient=True) as progress:
         yield _Advance(plan, _guesses(plan, store), done, progress)

@@ -26,6 +26,8 @@ from breadth.stats.compare import (
 
 Call = Literal["BASELINE", "BETTER", "EQUIVALENT", "WORSE", "CAN'T TELL", "FAILED", "NOT RUN"]
 
+FEWEST = 5  # data sets that ranks need before they say anything general
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -65,8 +67,11 @@ class Ranking:
 
     @property
     def tells(self) -> bool:
-        """Whether the ranks differ at all (Iman–Davenport p < 0.05), which is what licenses the post hoc p values."""
-        return self.test.p_f < 0.05
+        """Whether the ranks differ at all (Iman–Davenport p < 0.05), which is what licenses the post hoc p values.
+
+        Never over fewer than FEWEST data sets: two that happen to agree speak for nothing beyond themselves.
+        """
+        return self.test.n >= FEWEST and self.test.p_f < 0.05
 
 
 @dataclass(frozen=True, slots=True)
