@@ -42,6 +42,7 @@ def find_edges(
     max_bins: int,
     *,
     row_weight: np.ndarray | None = None,
+    weight_unit: float = 1.0,
     categories: np.ndarray | None = None,
     n_threads: int = 1,
 ) -> Edges:
@@ -51,6 +52,7 @@ def find_edges(
         X: float32 or float64, shape (rows, features), C order; NaN is missing.
         max_bins: 2 to 255, the missing bin not counted.
         row_weight: int64 (rows,), fixed point; None counts each row once.
+        weight_unit: what 1 in `row_weight` stands for.
         categories: int64 (features,), number of codes of a categorical column (values 0..k-1), 0 for a numeric one.
 
     Cost: O(features * rows * log rows), the sort.
@@ -60,10 +62,10 @@ def find_edges(
     n_bins = np.ones(n_features, np.int64)
     has_missing = np.zeros(n_features, np.uint8)
     no_counts = np.zeros(0, np.int64)
-    unit = 1 if row_weight is None else max(1, int(row_weight.sum()) // n)
+    lightest = MIN_ROWS_IN_BIN / weight_unit
 
     def some(lo: int, hi: int) -> None:
-        block = np.ascontiguousarray(X[:, lo:hi].T)
+        block = X[:, lo:hi].T.copy(order="C")  # a single column is contiguous already, and sorting X would be ruin
         if row_weight is None:
             block.sort(axis=1)
         for f in range(lo, hi):
@@ -76,7 +78,7 @@ def find_edges(
                 n_bins[f] = categories[f]
                 has_missing[f] = np.isnan(values[-1])
             else:
-                k, missing = edges_of_sorted(values, counts, max_bins, MIN_ROWS_IN_BIN * unit, upper[f])
+                k, missing = edges_of_sorted(values, counts, max_bins, lightest, upper[f])
                 n_bins[f] = k + 1
                 has_missing[f] = missing
 

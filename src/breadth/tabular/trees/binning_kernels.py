@@ -80,9 +80,7 @@ def edges_of_sorted(values, counts, max_bins, min_rows, edges):
                 next_weight += counts[k] if weighted else 1
                 k += 1
             target = (light_left + in_bin) / max(bins_left, 1.0)
-            close = in_bin + 0.5 * min(next_weight, target) >= target or (
-                next_weight >= heavy and in_bin >= 0.5 * target
-            )
+            close = in_bin + 0.5 * min(next_weight, target) >= target or next_weight >= heavy
         if close and in_bin >= min_rows and left_over >= min_rows:
             low = values[i]
             high = values[j]

@@ -99,18 +99,21 @@ class GradientBoostingBase(BaseEstimator):
     def _matrix(self, X: Any, *, dtype: Any = None) -> np.ndarray:
         """X as a C-ordered matrix, categories as codes, missing values as NaN; without `dtype` the fit's own X."""
         first = dtype is None
-        if not is_frame(X) and (not (self.categorical_features is None or isinstance(self.categorical_features, str))):
-            X = np.asarray(X, dtype=object)
+        checks = {
+            "dtype": [np.float64, np.float32] if first else dtype,
+            "order": "C",
+            "ensure_all_finite": "allow-nan",
+            "estimator": self,
+            "input_name": "X",
+        }
+        named = self.categorical_features is not None and not isinstance(self.categorical_features, str)
+        if not is_frame(X):
+            X = np.asarray(X, dtype=object) if named else check_array(X, **checks)
         if first:
             self._encoder = ColumnEncoder.fit(X, self.categorical_features)
-        matrix = check_array(
-            self._encoder.transform(X),
-            dtype=[np.float64, np.float32] if first else dtype,
-            order="C",
-            ensure_all_finite="allow-nan",
-            estimator=self,
-            input_name="X",
-        )
+        matrix = self._encoder.transform(X)
+        if is_frame(X) or named:
+            matrix = check_array(matrix, **checks)
         validate_data(self, X if is_frame(X) else matrix, reset=first, skip_check_array=True)
         return matrix
 
@@ -164,7 +167,7 @@ class GradientBoostingBase(BaseEstimator):
         row_weight, unit = _fixed_point_weight(weight)
         categories = self._encoder.n_categories
         edges = find_edges(
-            X, self.max_bins, row_weight=row_weight, categories=categories, n_threads=growth.n_threads
+            X, self.max_bins, row_weight=row_weight, weight_unit=unit, categories=categories, n_threads=growth.n_threads
         )  # fmt: skip
         kind = self._kinds(n_features)
         codes = encode(X, edges, kind=kind, row_weight=row_weight, n_threads=growth.n_threads)

@@ -61,7 +61,7 @@ def cross_entropy() -> Loss:
     """Binary cross entropy in nats; targets 0 and 1; the score is the log-odds."""
 
     def first(y: np.ndarray, w: Weights) -> np.ndarray:
-        p = order_free_mean(y, w)
+        p = np.clip(order_free_mean(y, w), 1e-12, 1 - 1e-12)  # all the weight may be on one class
         return np.array([np.log(p) - np.log1p(-p)])
 
     return Loss(
@@ -92,7 +92,7 @@ def focal(gamma: float, alpha: float | None) -> Loss:
     """Binary focal loss; `alpha` reaches the gradient pass as a row weight."""
 
     def first(y: np.ndarray, w: Weights) -> np.ndarray:
-        base_rate = order_free_mean(y, w)
+        base_rate = np.clip(order_free_mean(y, w), 1e-12, 1 - 1e-12)
         return np.array([brentq(lambda s: float(focal_probability(np.array(s), gamma, alpha)) - base_rate, -40, 40)])
 
     def value(y: np.ndarray, s: np.ndarray, w: Weights) -> float:
