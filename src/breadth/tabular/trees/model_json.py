@@ -127,7 +127,7 @@ def _parsed(text: str) -> dict[str, Any]:
 
 def _assembled(kind: type[Model], document: dict[str, Any]) -> Model:
     parameters = {name: _unpacked(value) for name, value in document["parameters"].items()}
-    model = kind()
+    model: Any = kind()
     unknown = sorted(set(parameters) ^ set(model.get_params()))
     if unknown:
         raise ValueError(f"the text and {kind.__name__} differ in the parameters {', '.join(unknown)}.")
