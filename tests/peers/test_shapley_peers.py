@@ -62,12 +62,12 @@ def test_values_are_those_of_shap_on_the_same_trees(settings, dtype):
 
 def test_values_are_those_of_lightgbm_where_the_trees_are():
     rng = np.random.default_rng(0)
-    # a bin for each value, and no bound on the estimated size of a leaf, whose rounding differs: the same splits
+    # a bin for each value, and leaves too large for ties and for the bound on their estimated size: the same splits
     X = rng.integers(1, 31, size=(20_000, 8)).astype(np.float32)
     z = X[:, 0] / 8 + (X[:, 1] > 15) * X[:, 2] / 10 + rng.normal(size=len(X))
     y = (z > np.median(z)).astype(int)
-    ours = GradientBoostingClassifier(max_iter=20, min_samples_leaf=1).fit(X, y)
-    peer = lightgbm.LGBMClassifier(n_estimators=20, min_child_samples=1, n_jobs=1, verbose=-1).fit(X, y)
+    ours = GradientBoostingClassifier(max_iter=20, max_leaf_nodes=8).fit(X, y)
+    peer = lightgbm.LGBMClassifier(n_estimators=20, num_leaves=8, n_jobs=1, verbose=-1).fit(X, y)
     rows = X[:500]
     trees_differ_by = {"rtol": 0, "atol": 1e-4}
     assert_allclose(ours.decision_function(rows), peer.predict(rows, raw_score=True), **trees_differ_by)
