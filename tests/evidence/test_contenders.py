@@ -39,7 +39,7 @@ def fitted(entry, prepared):
     estimator = entry.make(prepared.problem, 0, 1, entry.settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return estimator.fit(prepared.X, prepared.y)
+        return estimator.fit(prepared.X, prepared.y, **(entry.fit_with(prepared.problem) if entry.fit_with else {}))
 
 
 def predict(estimator, prepared):
@@ -79,10 +79,13 @@ def test_the_last_stage_is_the_prediction(name, task):
 @pytest.mark.parametrize("name", ["LightGBM", "XGBoost", "scikit-learn HGB", "breadth leaf-wise"])
 def test_boosting_engines_split_on_categories_as_such(name):
     rng = np.random.default_rng(0)
-    codes = rng.integers(0, 40, 2000)
+    codes = rng.integers(0, 40, 8000)
     good = rng.permutation(40) < 20  # no threshold on codes separates them
     prepared = from_arrays("codes", codes[:, None], good[codes].astype(int), task="binary", categorical=[0])
-    one_tree = {"max_iter": 1} if "max_iter" in ALL[name].settings else {"n_estimators": 1}
+    one_tree = {  # four leaves: as ordered numbers, the codes would need about twenty
+        "LightGBM": {"n_estimators": 1, "num_leaves": 4},
+        "XGBoost": {"n_estimators": 1, "max_depth": 2},
+    }.get(name, {"max_iter": 1, "max_leaf_nodes": 4})
     p = predict(fitted(ALL[name].having(**one_tree, learning_rate=1.0), prepared), prepared)
     assert ((p[:, 1] > 0.5) == prepared.y).mean() > 0.97
 

@@ -37,8 +37,11 @@ def _lightgbm(problem: Problem, seed: int, n_threads: int, settings: Settings) -
     import lightgbm
 
     make = lightgbm.LGBMRegressor if problem.family == "regression" else lightgbm.LGBMClassifier
-    native: dict[str, Any] = {"categorical_feature": list(problem.categorical)} if problem.categorical else {}
-    return make(**settings, **native, random_state=seed, n_jobs=n_threads, verbosity=-1)
+    return make(**settings, random_state=seed, n_jobs=n_threads, verbosity=-1)
+
+
+def _lightgbm_fit(problem: Problem) -> dict[str, Any]:
+    return {"categorical_feature": list(problem.categorical)} if problem.categorical else {}
 
 
 def _xgboost(problem: Problem, seed: int, n_threads: int, settings: Settings) -> Any:
@@ -227,7 +230,7 @@ LEAF_WISE = Entry(
         "min_samples_leaf": randint(5, 100),
         "l2_regularization": PENALTIES,
     },
-    _staged,
+    stages=_staged,
     cost=350,
 )
 LEVEL_WISE = Entry(
@@ -249,7 +252,7 @@ LEVEL_WISE = Entry(
         "min_samples_leaf": randint(5, 100),
         "l2_regularization": PENALTIES,
     },
-    _staged,
+    stages=_staged,
     cost=350,
 )
 LIGHTGBM = Entry(
@@ -263,6 +266,7 @@ LIGHTGBM = Entry(
         "min_child_samples": randint(5, 100),
         "reg_lambda": PENALTIES,
     },
+    _lightgbm_fit,
     _lightgbm_stages,
     cost=500,
 )
@@ -277,7 +281,7 @@ XGBOOST = Entry(
         "min_child_weight": loguniform(0.5, 50),
         "reg_lambda": PENALTIES,
     },
-    _xgboost_stages,
+    stages=_xgboost_stages,
     cost=500,
 )
 HGB = Entry(
@@ -291,7 +295,7 @@ HGB = Entry(
         "min_samples_leaf": randint(5, 100),
         "l2_regularization": PENALTIES,
     },
-    _staged,
+    stages=_staged,
     cost=700,
 )
 _FOREST_SPACE = {"min_samples_leaf": randint(1, 50), "max_features": [0.2, 0.33, 0.5, 0.75, "sqrt"]}

@@ -311,8 +311,8 @@ class _Advance:
     def __init__(self, plan: Plan, guesses: dict[str, float], done: set[str], progress: Progress) -> None:
         self._guesses, self._progress = guesses, progress
         self._total, self._count, self._failed = len(plan.jobs), len(done), 0
-        covered = sum(guesses[key] for key in done)
-        self._task = progress.add_task("starting", total=sum(guesses.values()), completed=covered, cells=self._cells())
+        self._task = progress.add_task("starting", total=sum(guesses.values()), cells=self._cells())
+        progress.update(self._task, completed=sum(guesses[key] for key in done))
         self._said = time.monotonic()
 
     def __call__(self, key: str, result: Cell) -> None:
