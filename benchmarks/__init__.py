@@ -1,0 +1,1 @@
+"""Speed and quality beside each peer: `make bench`."""
