@@ -1,0 +1,173 @@
+"""A question put to several contenders, as data; and the plan that a command line makes of it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from breadth.evidence import plan
+from breadth.evidence.cell import Probe
+from breadth.evidence.entry import Entry, choose
+from breadth.evidence.measures import MEASURES, find
+from breadth.evidence.plan import Plan
+from breadth.evidence.problem import Family, Prepared, Task, from_dataset
+from breadth.evidence.settings import Settings
+from breadth.evidence.study import Measure
+
+NAMES: Mapping[str, str] = {  # comparison: its question, so that a list of them imports nothing
+    "boosting": "Which gradient boosting predicts best, and at what cost?",
+    "trees": "What do more trees buy: overfitting, accuracy, and how much is left to read?",
+    "classifiers": "Which kind of classifier suits this table?",
+    "regressors": "Which kind of regressor suits this table?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One file in `comparisons/`.
+
+    Args:
+        name: the file's name.
+        contenders: in the order of the table; `families` says which kind of task each is for.
+        baseline: name of the contender that the others are compared with.
+        data: names of embedded sets that it runs on by default.
+        quick_data: the same for `--quick`; empty means `data`.
+        suite: the suite of eight that `--suite` runs.
+        measures: per kind of task, the deciding one first.
+        only: contenders that serve one kind of task alone.
+        quick: settings replaced in `--quick`, by contender.
+        probes: further questions to each fitted estimator.
+        families: kinds of task that it can judge.
+    """
+
+    name: str
+    contenders: tuple[Entry, ...]
+    baseline: str
+    data: tuple[str, ...]
+    suite: str
+    quick_data: tuple[str, ...] = ()
+    measures: Mapping[Family, tuple[Measure, ...]] = field(default_factory=lambda: MEASURES)
+    only: Mapping[str, Family] = field(default_factory=dict)
+    quick: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    probes: tuple[Probe, ...] = ()
+    families: tuple[Family, ...] = ("classification", "regression")
+
+    @property
+    def question(self) -> str:
+        return NAMES[self.name]
+
+
+def get(name: str) -> Comparison:
+    """The comparison of that name.
+
+    Raises:
+        ValueError: if there is none; the message names the nearest and lists all.
+    """
+    if name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"there is no comparison {name!r}; {hint}there are {', '.join(NAMES)}")
+    return import_module(f"breadth.evidence.comparisons.{name}").COMPARISON
+
+
+def tables(
+    comparison: Comparison,
+    data: Sequence[str] = (),
+    *,
+    target: str | int | None = None,
+    header: bool = True,
+    task: Task | None = None,
+    suite: bool = False,
+    quick: bool = False,
+) -> list[Prepared]:
+    """Read the data sets that a command line names, or else the comparison's own.
+
+    Args:
+        comparison: for its defaults.
+        data: files (anything that exists, or has a folder or a dot in it) and names of embedded sets.
+        target: of the files, by name or 0-based index.
+        header: whether the files' first line names the columns.
+        task: what the files' target asks; None lets the reader tell.
+        suite: take the comparison's suite of eight; not together with data.
+        quick: take the comparison's quick data where nothing else is asked for.
+
+    Raises:
+        ValueError: if data and suite are both given, target is missing for a file, or given without one; and whatever
+            the reader says of a file.
+    """
+    if data and suite:
+        raise ValueError("--data and --suite both say what to compare on; give one of them")
+    from breadth.data import load, read_table
+    from breadth.data import suite as names_of_suite
+
+    own = (quick and comparison.quick_data) or comparison.data
+    names = data or (names_of_suite(comparison.suite) if suite else own)
+    files = [name for name in names if _is_file(name)]
+    if files and target is None:
+        raise ValueError(f"{files[0]}: name the column to predict with --target NAME_OR_INDEX")
+    if target is not None and not files:
+        raise ValueError("--target belongs to a file given with --data; embedded sets have their own target")
+    if task is not None and not files:
+        raise ValueError("--task belongs to a file given with --data; embedded sets have their own task")
+    return [
+        from_dataset(read_table(name, header=header, target=target, task=task) if _is_file(name) else load(name))
+        for name in names
+    ]
+
+
+def lay_out(
+    comparison: Comparison,
+    prepared: Sequence[Prepared],
+    settings: Settings,
+    *,
+    contenders: Sequence[str] = (),
+    metric: str | None = None,
+    quick: bool = False,
+    signature: Mapping[str, str] | None = None,
+) -> Plan:
+    """The plan of one run: the contenders that serve the data's kind of task, with the chosen measure first.
+
+    A run without the comparison's baseline compares with the first contender that is left.
+
+    Raises:
+        ValueError: for an unknown contender or metric, a kind of task that the comparison does not judge, or what
+            `plan.make` refuses.
+    """
+    if not prepared:
+        raise ValueError("no data set was given")
+    family = prepared[0].problem.family
+    if family not in comparison.families:
+        other = "regressors" if family == "regression" else "classifiers"
+        raise ValueError(
+            f"{comparison.name!r} judges {comparison.families[0]} and the target of {prepared[0].table.name!r} makes "
+            f"it {family}; use `breadth compare {other}`, or another target"
+        )
+    entries = tuple(e for e in comparison.contenders if comparison.only.get(e.name, family) == family)
+    entries = choose(entries, contenders, comparison=comparison.name) if contenders else entries
+    if quick:
+        entries = tuple(e.having(**comparison.quick.get(e.name, {})) for e in entries)
+    measures = comparison.measures[family]
+    if metric is not None:
+        first = find(measures, metric)
+        measures = (first, *(m for m in measures if m != first))
+    baseline = comparison.baseline if comparison.baseline in {e.name for e in entries} else entries[0].name
+    return plan.make(
+        comparison.name,
+        question=comparison.question,
+        measures=measures,
+        baseline=baseline,
+        entries=entries,
+        tables=prepared,
+        settings=settings,
+        probes=comparison.probes,
+        signature=signature,
+    )
+
+
+def _is_file(name: str) -> bool:
+    path = Path(name)
+    return path.is_file() or len(path.parts) > 1 or bool(path.suffix)

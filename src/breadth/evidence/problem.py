@@ -1,0 +1,152 @@
+"""A data set as a contender meets it: one numeric matrix, and the facts that choose its estimator."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from breadth.evidence.study import Table
+
+if TYPE_CHECKING:
+    from breadth.data import Dataset
+
+Task = Literal["binary", "multiclass", "regression"]
+Family = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a contender's factory may know before it sees a row."""
+
+    task: Task
+    n_classes: int
+    n_features: int
+    categorical: tuple[int, ...] = ()  # columns that hold category codes
+    cardinality: tuple[int, ...] = ()  # number of categories of each of them
+    missing: bool = False
+
+    @property
+    def family(self) -> Family:
+        return "regression" if self.task == "regression" else "classification"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A data set ready for every contender alike.
+
+    Categories are codes 0..K−1 in their column and missing values are NaN; a contender whose method can take either as
+    it is does so, and the others bring a pipeline that learns its encoding and filling from the training rows alone.
+    """
+
+    table: Table
+    problem: Problem
+    X: NDArray  # (n, features), the narrower float type that loses no digit
+    y: NDArray  # (n,), class codes int64, or float64
+    digest: str  # of X, y and what is categorical
+    warnings: tuple[str, ...] = ()
+
+
+def from_dataset(dataset: Dataset) -> Prepared:
+    """Prepare what a reader, an embedded set or a generator returned.
+
+    Raises:
+        ValueError: if the data set has no target.
+    """
+    if dataset.task == "unlabelled":
+        raise ValueError(f"data set {dataset.name!r} has no target; name it with --target NAME_OR_INDEX")
+    return from_arrays(
+        dataset.name,
+        dataset.to_numpy(),
+        dataset.y,
+        task=dataset.task,
+        categorical=np.flatnonzero(dataset.categorical_mask),
+        note=dataset.note,
+        warnings=dataset.warnings,
+    )
+
+
+def from_arrays(
+    name: str,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    task: Task,
+    categorical: Sequence[int] | NDArray = (),
+    note: str = "",
+    warnings: tuple[str, ...] = (),
+) -> Prepared:
+    """Prepare a matrix and a target.
+
+    Args:
+        name: what tables call it.
+        X: features, shape (n, features); NaN is missing; categorical columns hold codes 0..K−1.
+        y: class codes 0..K−1 or a real target, shape (n,).
+        task: what to predict.
+        categorical: indices of the columns of category codes.
+        note: provenance.
+        warnings: what the reader of the data noticed.
+
+    Raises:
+        ValueError: if shapes disagree, there is no row, X holds infinity, y is not finite, or a class task
+            has a single class.
+    """
+    X = np.asarray(X)
+    X = X if np.issubdtype(X.dtype, np.floating) else X.astype(np.float64)
+    y = np.asarray(y, dtype=np.float64 if task == "regression" else np.int64)
+    if X.ndim != 2 or y.shape != X.shape[:1] or not X.size:
+        raise ValueError(
+            f"data set {name!r}: X must be (n >= 1, features >= 1) and y (n,), got {X.shape} and {y.shape}"
+        )
+    if np.isinf(X).any() or not np.isfinite(y).all():
+        raise ValueError(f"data set {name!r}: X must hold finite values or NaN and y finite values; it has infinities")
+    counts = np.bincount(y) if task != "regression" else np.array([], int)
+    if task != "regression" and (counts > 0).sum() < 2:
+        raise ValueError(f"data set {name!r}: the target has a single class; there is nothing to tell apart")
+    X = _narrowest(X)
+    columns = tuple(int(j) for j in categorical)
+    missing = float(np.isnan(X).mean())
+    digest = hashlib.sha256(repr((X.shape, X.dtype.str, task, columns)).encode())
+    digest.update(X.tobytes())
+    digest.update(y.tobytes())
+    facts = [note] if note else []
+    if columns:
+        facts.append(f"{len(columns)} categorical columns" if len(columns) > 1 else "1 categorical column")
+    if missing:
+        facts.append(f"{missing:.1%} of values missing")
+    if counts.size:
+        facts.append(f"rarest class {counts[counts > 0].min() / len(y):.1%}")
+    return Prepared(
+        table=Table(
+            name=name,
+            task=task,
+            n_rows=X.shape[0],
+            n_features=X.shape[1],
+            n_classes=len(counts),
+            note="; ".join(facts),
+            spread=1.0 if task != "regression" else float(y.std()) or 1.0,
+        ),
+        problem=Problem(
+            task=task,
+            n_classes=len(counts),
+            n_features=X.shape[1],
+            categorical=columns,
+            cardinality=tuple(int(np.nanmax(X[:, j], initial=-1)) + 1 for j in columns),
+            missing=missing > 0,
+        ),
+        X=X,
+        y=y,
+        digest=digest.hexdigest(),
+        warnings=warnings,
+    )
+
+
+def _narrowest(X: NDArray) -> NDArray:
+    """float32 where that loses no digit, else float64: half the memory, and what most engines bin from anyway."""
+    with np.errstate(over="ignore"):
+        narrow = np.ascontiguousarray(X, dtype=np.float32)
+    return narrow if np.array_equal(narrow, X, equal_nan=True) else np.ascontiguousarray(X, dtype=np.float64)
