@@ -48,12 +48,13 @@ class RandomForestClassifier(ClassifierMixin, BaseEstimator):
         ValueError: for a parameter out of range, X with infinities (or beyond float32), y with NaN, negative weights.
 
     Cost: O(F n log n) for the bins, then O(T m n log n) for m columns per split; 40 + 8 K bytes per node.
-    Deviations: from Breiman, probabilities are averaged instead of votes counted, and thresholds are bin edges. With
+    Deviations: from Breiman, probabilities are averaged instead of votes counted, and thresholds are bin edges: trees
+        grown to purity on 23 columns of noise beside 5 of signal were up to 1 % behind exact ones in log loss. With
         bootstrap, weights are probabilities of being drawn (as in scikit-learn >= 1.8), so that weight k is k equal
         rows in distribution when max_samples is given. Columns are drawn until one has a valid split. A row that every
         tree drew has no out-of-bag value: NaN, with a warning (scikit-learn: 0).
     References: Breiman 2001, "Random forests", Machine Learning 45, section 4 (Forest-RI).
-    Peer: sklearn.ensemble.RandomForestClassifier: log loss and AUC within noise over seeds (C: other random numbers);
+    Peer: sklearn.ensemble.RandomForestClassifier: held-out log loss and AUC over seeds (C: other random numbers);
         with all randomness off, its single exact tree on 255 values a column (A).
     In production: use it as the default that needs no tuning, and for out-of-bag estimates; boosting is usually better.
     """
@@ -192,7 +193,7 @@ class RandomForestRegressor(RegressorMixin, BaseEstimator):
     Cost: O(F n log n) for the bins, then O(T m n log n) for m columns per split; 48 bytes per node.
     Deviations: as RandomForestClassifier; sums are taken about the mean of y.
     References: Breiman 2001, "Random forests", Machine Learning 45, section 11.
-    Peer: sklearn.ensemble.RandomForestRegressor: squared error within noise over seeds (C: other random numbers);
+    Peer: sklearn.ensemble.RandomForestRegressor: held-out squared error over seeds (C: other random numbers);
         with all randomness off, its single exact tree on 255 values a column (A).
     In production: use it as the default that needs no tuning, and for out-of-bag estimates; boosting is usually better.
     """

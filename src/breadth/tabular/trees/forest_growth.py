@@ -261,6 +261,7 @@ def grow_forest(
         value = np.empty((capacity, 1 if n_classes == 2 else n_classes))
         k = grow_forest_tree(
             codes,
+            edges,
             rows,
             tree_w,
             tree_y if classifier else None,

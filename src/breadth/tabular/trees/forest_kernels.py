@@ -210,13 +210,14 @@ def forest_room(capacity, n_rows, n_features, n_classes, count_rows, y_type):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def grow_forest_tree(
-    codes, rows, w, label, target, n_classes, entropy, limits, min_weight, min_gain, state, nodes, value, importance,
-    left_counts, room,
+    codes, edges, rows, w, label, target, n_classes, entropy, limits, min_weight, min_gain, state, nodes, value,
+    importance, left_counts, room,
 ):  # fmt: skip
     """Grow one tree on the in-bag rows into `nodes`, `value`, `importance` and `room`; return its number of nodes.
 
-    Args: codes uint8 (n, F); rows int64 (m,), permuted in place like w float64 (m,) > 0 and label int32 (m,) (or None)
-    or target float64 (m,) (or None); limits (max_depth, min_samples_split, min_samples_leaf, max_leaf_nodes,
+    Args: codes uint8 (n, F); edges float32 (F, 256); rows int64 (m,), permuted in place like w float64 (m,) > 0 and
+    label int32 (m,) (or None) or target float64 (m,) (or None);
+    limits (max_depth, min_samples_split, min_samples_leaf, max_leaf_nodes,
     max_features); min_gain in weight units of the impurity; state uint64 (1,), of the generator; nodes uint64
     (capacity,); value (capacity, outputs); importance (F,), zero; left_counts float64 (K,), or None where classes are
     searched as 0/1 numbers (one class, or two under Gini); room as `forest_room` makes it.
@@ -277,8 +278,13 @@ def grow_forest_tree(
                     if position < 0:
                         continue
                     best = max(found, 0.0)
-                    # halfway between the occupied bins on either side
-                    cut = (bins[position] + bins[position + 1]) >> 1 if position + 1 < k else MISSING - 1
+                    cut = np.int64(MISSING - 1)
+                    if position + 1 < k:  # the edge halfway, in values, between the occupied bins on either side
+                        e = edges[pool[drawn + j]]
+                        cut, above = bins[position], bins[position + 1] - 1
+                        middle = np.float32(0.5) * e[cut] + np.float32(0.5) * e[above]
+                        while cut < above and e[cut + 1] <= middle:
+                            cut += 1
                     best_word = np.uint64((pool[drawn + j] << 9) | (side << 8) | (cut + side))
                     if not missing:
                         best_word |= NO_MISSING
