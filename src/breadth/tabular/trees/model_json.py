@@ -52,7 +52,7 @@ def to_json(model: GradientBoostingBase) -> str:
         sklearn.exceptions.NotFittedError: if the model is not fitted.
         TypeError: for a parameter, label or category that JSON has no form for, such as a generator as `random_state`.
 
-    Cost: O(nodes) time; about 100 bytes of text a node.
+    Cost: O(nodes) time; about 60 to 100 bytes of text a node.
     """
     check_is_fitted(model)
     if not isinstance(model.random_state, (int, np.integer, type(None))):
