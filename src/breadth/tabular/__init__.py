@@ -1,8 +1,22 @@
 """scikit-learn estimators for tables."""
 
+from breadth.tabular.linear import LinearRegression
+from breadth.tabular.logistic import LogisticRegression
+from breadth.tabular.naive_bayes import GaussianNB
+from breadth.tabular.neighbors import KNeighborsClassifier
 from breadth.tabular.trees.boosting import GradientBoostingClassifier, GradientBoostingRegressor
+from breadth.tabular.trees.forest import RandomForestClassifier, RandomForestRegressor
+from breadth.tabular.trees.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 __all__ = [
+    "DecisionTreeClassifier",
+    "DecisionTreeRegressor",
+    "GaussianNB",
     "GradientBoostingClassifier",
     "GradientBoostingRegressor",
+    "KNeighborsClassifier",
+    "LinearRegression",
+    "LogisticRegression",
+    "RandomForestClassifier",
+    "RandomForestRegressor",
 ]
