@@ -1,6 +1,6 @@
 """Speed and quality beside each peer, written to RESULTS.md.
 
-python benchmarks/run.py [--only SECTION ...] [--reps N] [--smoke] [--output FILE]
+python benchmarks/run.py [--only SECTION ...] [--reps N] [--threads N] [--smoke] [--output FILE]
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def main() -> int:
     sys.path[0] = str(Path(__file__).parents[1])  # where `benchmarks` is a package
     from benchmarks import machine
 
-    threads = 1 if arguments.smoke else THREADS  # peers' threads spin for seconds on a busy machine
+    # on a busy machine the peers' OpenMP threads wait for each other for seconds
+    threads = arguments.threads or (1 if arguments.smoke else THREADS)
     machine.settle_threads(threads)
     # these import NumPy, whose BLAS reads the number of threads once
     from benchmarks.harness import Setup, Times
@@ -78,14 +79,16 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Speed and quality beside each peer.")
     parser.add_argument("--only", action="append", default=[], metavar="SECTION", help="this section; may be repeated")
     parser.add_argument("--reps", type=int, metavar="N", help="repetitions of every measurement")
+    parser.add_argument("--threads", type=int, metavar="N", help=f"of every contender (default: {THREADS})")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does everything run?")
     parser.add_argument(
         "--output", type=Path, metavar="FILE",
         help="report, with results.json beside it (default: RESULTS.md; a part or a smoke run is printed)",
     )  # fmt: skip
     arguments = parser.parse_args()
-    if arguments.reps is not None and arguments.reps < 1:
-        parser.error(f"--reps must be at least 1, not {arguments.reps}")
+    for name, value in (("--reps", arguments.reps), ("--threads", arguments.threads)):
+        if value is not None and value < 1:
+            parser.error(f"{name} must be at least 1, not {value}")
     return arguments
 
 

@@ -73,7 +73,7 @@ def test_a_part_or_a_smoke_run_leaves_the_written_results_alone():
     assert (results.read_bytes() if results.exists() else None) == before
 
 
-@pytest.mark.parametrize("arguments", [["--only", "speed"], ["--reps", "0"]])
+@pytest.mark.parametrize("arguments", [["--only", "speed"], ["--reps", "0"], ["--threads", "0"]])
 def test_unknown_sections_and_repetitions_are_refused_by_name(arguments):
     done = run(*arguments)
     assert done.returncode == 2
