@@ -1,5 +1,7 @@
 """scikit-learn estimators for tables."""
 
+from breadth.tabular.adaboost import AdaBoostClassifier
+from breadth.tabular.bagging import BaggingClassifier, BaggingRegressor
 from breadth.tabular.linear import LinearRegression
 from breadth.tabular.logistic import LogisticRegression
 from breadth.tabular.naive_bayes import GaussianNB
@@ -9,6 +11,9 @@ from breadth.tabular.trees.forest import RandomForestClassifier, RandomForestReg
 from breadth.tabular.trees.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 __all__ = [
+    "AdaBoostClassifier",
+    "BaggingClassifier",
+    "BaggingRegressor",
     "DecisionTreeClassifier",
     "DecisionTreeRegressor",
     "GaussianNB",

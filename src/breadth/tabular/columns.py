@@ -26,14 +26,6 @@ def _dtype_name(dtype: Any) -> str:
     return str(dtype).lower().split("(")[0].split("[")[0]
 
 
-def _values(column: Any) -> np.ndarray:
-    """One frame column as objects, missing as None."""
-    values = np.asarray(column.to_list() if hasattr(column, "to_list") else column, dtype=object)
-    missing = np.array([v is None or v != v for v in values], bool)
-    values[missing] = None
-    return values
-
-
 def _numbers(column: Any, name: str) -> np.ndarray:
     """One frame column as float64 (float32 stays), missing as NaN."""
     dtype = np.float32 if _dtype_name(column.dtype) == "float32" else np.float64
@@ -42,7 +34,7 @@ def _numbers(column: Any, name: str) -> np.ndarray:
             raw = column.to_numpy()
             if raw.dtype.kind in "fiu":
                 return raw.astype(dtype, copy=False)
-        return np.array([np.nan if v is None else v for v in _values(column)], dtype)
+        return np.array([np.nan if v is None or v != v else v for v in column.to_list()], dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"Column {name!r} has type {column.dtype} and holds values that are not numbers ({error}). "
@@ -83,8 +75,8 @@ class ColumnEncoder:
             ValueError: if `categorical_features` names a column that X does not have, or has the wrong length.
         """
         encoder = cls(_categorical_mask(X, categorical_features))
-        for j in np.flatnonzero(encoder.categorical):
-            counts = Counter(v for v in _column(X, j) if v is not None)
+        for j in np.flatnonzero(encoder.categorical).tolist():
+            counts = _counts(_column(X, j))
             known = sorted(counts, key=lambda v: (-counts[v], str(type(v)), v))
             if len(known) > MAX_CATEGORIES:
                 encoder.rare[j] = frozenset(known[MAX_CATEGORIES - 1 :])
@@ -104,9 +96,8 @@ class ColumnEncoder:
         columns = []
         for j in range(X.shape[1]):
             if self.categorical[j]:
-                codes, rare, pooled = self.codes[j], self.rare.get(j, frozenset()), self.pooled.get(j, -1)
-                column = [codes.get(v, pooled if v in rare else np.nan) for v in _column(X, j)]
-                columns.append(np.array(column, np.float64))
+                pooled = dict.fromkeys(self.rare.get(j, ()), self.pooled.get(j, -1))
+                columns.append(_codes(_column(X, j), self.codes[j] | pooled))
             elif is_frame(X):
                 columns.append(_numbers(X[X.columns[j]], X.columns[j]))
             else:
@@ -118,12 +109,59 @@ class ColumnEncoder:
         return matrix
 
 
-def _column(X: Any, j: int) -> np.ndarray:
-    if is_frame(X):
-        return _values(X[X.columns[j]])
-    values = np.asarray(X[:, j], dtype=object).copy()
-    values[np.array([v is None or v != v for v in values], bool)] = None
-    return values
+def _column(X: Any, j: int) -> Any:
+    return X[X.columns[j]] if is_frame(X) else X[:, j]
+
+
+def _is_text(column: Any) -> bool:
+    """Whether a polars or pandas column holds something else than numbers."""
+    return hasattr(column, "to_list") and _dtype_name(column.dtype) in _TEXT
+
+
+def _objects(column: Any) -> list[Any]:
+    """Values one by one, missing as None; a value that cannot be a key of a dict is refused."""
+    values = column.to_list() if hasattr(column, "to_list") else list(column)
+    try:
+        return [None if v is None or v != v else v for v in values if hash(v) is not None]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"a categorical column must hold text, numbers or the like; found {error}.") from error
+
+
+def _numeric(column: Any) -> np.ndarray | None:
+    """The column as an array of numbers, or None if it is not one."""
+    if _is_text(column):
+        return None
+    values = column.to_numpy() if hasattr(column, "to_numpy") else np.asarray(column)
+    return values if values.dtype.kind in "fiub" else None
+
+
+def _counts(column: Any) -> dict[Any, int]:
+    """How often each category occurs, the missing ones left out."""
+    values = _numeric(column)
+    if values is not None:
+        present = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+        found, counts = np.unique(present, return_counts=True)
+        return dict(zip(found.tolist(), counts.tolist(), strict=True))
+    return dict(Counter(v for v in _objects(column) if v is not None))
+
+
+def _codes(column: Any, code_of: dict[Any, int]) -> np.ndarray:
+    """float64 code of each value; NaN where it is missing or unknown."""
+    values = _numeric(column)
+    numbers = [k for k in code_of if isinstance(k, (int, float))]
+    if values is not None and len(numbers) == len(code_of) > 0:
+        keys = np.array(sorted(numbers), np.float64)
+        codes = np.array([code_of[k] for k in sorted(numbers)], np.float64)
+        at = np.minimum(np.searchsorted(keys, values), len(keys) - 1)
+        return np.where(keys[at] == values, codes[at], np.nan)
+    if hasattr(column, "cat") and hasattr(column, "replace_strict"):  # polars text: a hash join in place of a loop
+        text = {k: v for k, v in code_of.items() if isinstance(k, str)}
+        if _is_text(column) and _dtype_name(column.dtype) != "object" and text:
+            told = column.cast(str).replace_strict(list(text), list(text.values()), default=None)
+            return told.cast(float).to_numpy()
+    if _is_text(column) and hasattr(column, "map"):  # pandas
+        return np.asarray(column.map(code_of), dtype=np.float64)
+    return np.array([np.nan if v is None else code_of.get(v, np.nan) for v in _objects(column)], np.float64)
 
 
 def _categorical_mask(X: Any, categorical_features: CategoricalFeatures) -> np.ndarray:

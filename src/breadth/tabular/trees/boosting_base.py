@@ -108,7 +108,7 @@ class GradientBoostingBase(BaseEstimator):
         }
         named = self.categorical_features is not None and not isinstance(self.categorical_features, str)
         if not is_frame(X):
-            X = np.asarray(X, dtype=object) if named else check_array(X, **checks)
+            X = _as_array(X) if named else check_array(X, **checks)
         if first:
             self._encoder = ColumnEncoder.fit(X, self.categorical_features)
         matrix = self._encoder.transform(X)
@@ -171,7 +171,7 @@ class GradientBoostingBase(BaseEstimator):
         )  # fmt: skip
         kind = self._kinds(n_features)
         codes = encode(X, edges, kind=kind, row_weight=row_weight, n_threads=growth.n_threads)
-        first = loss.first_score(y.astype(np.float64), None if weight is None else row_weight.astype(np.float64))
+        first = loss.first_score(y.astype(np.float64), None if row_weight is None else row_weight.astype(np.float64))
         targets, start, scale = y, first, 1.0
         if loss.centred:
             targets = y - first[0]
@@ -202,7 +202,7 @@ class GradientBoostingBase(BaseEstimator):
         self._ensemble = to_ensemble(trees, edges, first, growth.learning_rate * scale, kind)
         self.validation_loss_ = None if watch is None else np.array(watch.losses)
         if watch is not None and self.early_stopping:
-            self._ensemble = self._ensemble.first_rounds(int(np.argmin(self.validation_loss_)) + 1)
+            self._ensemble = self._ensemble.first_rounds(int(np.argmin(watch.losses)) + 1)
         self.n_iter_ = self._ensemble.n_rounds
 
     def _kinds(self, n_features: int) -> np.ndarray:
@@ -329,6 +329,12 @@ class _Validation:
         if len(self.losses) <= patience:
             return False
         return min(self.losses[-patience:]) > min(self.losses[:-patience]) - self.settings.tol
+
+
+def _as_array(X: Any) -> np.ndarray:
+    """An array of numbers where X is one, else of objects."""
+    array = np.asarray(X)
+    return array if array.dtype.kind in "fiub" else np.asarray(X, dtype=object)
 
 
 def _fixed_point_weight(weight: np.ndarray | None) -> tuple[np.ndarray | None, float]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from numba.core import event
 
@@ -22,7 +23,8 @@ class _Listener(event.Listener):
         self.began = 0.0
 
     def on_start(self, event: event.Event) -> None:
-        function = event.data["dispatcher"].py_func
+        data: Any = event.data
+        function = data["dispatcher"].py_func
         if not function.__module__.startswith("breadth."):
             return
         if not self.names:

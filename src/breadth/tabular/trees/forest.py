@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from breadth.tabular.trees.forest_growth import CodedForest, grow_forest
+from breadth.tabular.trees.forest_growth import FlatForest, grow_forest
 from breadth.tabular.trees.stopping import MaxFeatures, one_of
 from breadth.tabular.trees.structure import Tree
 from breadth.tabular.trees.tree import class_weights, training_weight
@@ -111,7 +111,7 @@ class RandomForestClassifier(ClassifierMixin, BaseEstimator):
         w = training_weight(sample_weight, X)
         per_draw = self.class_weight == "balanced_subsample"
         if not per_draw or not self.bootstrap:
-            rule = "balanced" if per_draw else self.class_weight
+            rule: Any = "balanced" if per_draw else self.class_weight
             w = w * class_weights(rule, self.classes_, labels, w)[labels]
         self.forest_ = grow_forest(
             self, X, labels.astype(np.int32), w, self.n_classes_, balance_draws=per_draw and self.bootstrap
@@ -291,7 +291,7 @@ def _both_columns(value: np.ndarray, n_classes: int) -> np.ndarray:
 def _out_of_bag(estimator: RandomForestClassifier | RandomForestRegressor, X: np.ndarray) -> np.ndarray:
     if not estimator.bootstrap:
         raise ValueError("oob_score=True needs bootstrap=True: without it every tree has seen every row")
-    forest: CodedForest = estimator.forest_
+    forest: FlatForest = estimator.forest_
     value = forest.out_of_bag(np.ascontiguousarray(X), estimator.n_jobs)
     never = int(np.isnan(value[:, 0]).sum())
     if never:

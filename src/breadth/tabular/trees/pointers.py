@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from numba import cfunc, types
 from numba.core.types import WrapperAddressProtocol
@@ -28,18 +29,19 @@ SEARCH = types.void(
 )  # fmt: skip
 
 
-class Pointer(WrapperAddressProtocol):
+class Pointer(WrapperAddressProtocol):  # numba asks for these two methods
     """A compiled function as an argument of another."""
 
-    def __init__(self, function: Callable[..., None], signature: types.Type) -> None:
+    def __init__(self, function: Callable[..., None], signature: Any) -> None:
         # error_model="numpy" as everywhere; fastmath stays off, `ordered_split` has its own
-        self._compiled = cfunc(signature, cache=True, nopython=True, error_model="numpy")(function)
+        compiler: Any = cfunc
+        self._compiled = compiler(signature, cache=True, nopython=True, error_model="numpy")(function)
         self._signature = signature
 
     def __wrapper_address__(self) -> int:
-        return self._compiled.address
+        return int(self._compiled.address)
 
-    def signature(self) -> types.Type:
+    def signature(self) -> Any:
         return self._signature
 
 

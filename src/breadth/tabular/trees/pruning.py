@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import heapq
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -128,14 +128,15 @@ def prune_reduced_error(
         estimator, X_val, y_val, reset=False, dtype=np.float32, ensure_all_finite="allow-nan", y_numeric=not classifier
     )
     w = _check_sample_weight(sample_weight, X_val, dtype=np.float64, ensure_non_negative=True)
-    tree: Tree = estimator.tree_
+    fitted: Any = estimator
+    tree: Tree = fitted.tree_
     error = np.zeros(tree.n_nodes)
     for rows, nodes in tree.paths(X_val):
         if classifier:
-            loss = estimator.classes_[tree.value[nodes].argmax(1)] != y_val[rows]
+            loss = fitted.classes_[tree.value[nodes].argmax(1)] != y_val[rows]
         else:
             residual = np.abs(y_val[rows] - tree.value[nodes, 0])
-            loss = residual if estimator.criterion == "absolute_error" else residual**2
+            loss = residual if fitted.criterion == "absolute_error" else residual**2
         error += np.bincount(nodes, weights=w[rows] * loss, minlength=tree.n_nodes)
 
     cut = np.zeros(tree.n_nodes, bool)
@@ -144,6 +145,6 @@ def prune_reduced_error(
         branch = least[tree.left[t]] + least[tree.left[t] + 1]
         cut[t] = error[t] <= branch
         least[t] = min(error[t], branch)
-    pruned = copy.copy(estimator)
+    pruned = copy.copy(fitted)
     pruned.tree_ = tree.collapsed(cut)
     return pruned

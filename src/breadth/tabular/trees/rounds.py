@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from breadth.tabular.trees.tree_ensemble import TreeEnsemble
 from breadth.tabular.trees.workspace import BLOCK, CATEGORICAL, SUM_LIMIT, Codes, Rules, Tree, Workspace
 
 FILL = 0.9  # share of the fixed-point range that a round's sums are expected to take
+_BY_NODE = ("feature", "bin", "missing_left", "left", "gain", "value", "rows", "category_sets")
 POOL_BYTES = 1 << 29  # histograms kept for subtraction; beyond it a leaf's histogram is built from its rows
 
 
@@ -45,7 +47,7 @@ class Team:
         self.n_threads = n_threads
         self._pool = ThreadPoolExecutor(n_threads - 1) if n_threads > 1 else None
 
-    def run(self, task: Callable[[int], int | None]) -> int | None:
+    def run(self, task: Callable[[int], Any]) -> Any:
         """Call task(0), …, task(n_threads - 1) side by side and return what task(0) does."""
         if self._pool is None:
             return task(0)
@@ -229,7 +231,7 @@ class Booster:
         if self.loss.leaf_quantile is not None:
             self._take_quantiles(tree, n_leaves, in_order)
         self.leaf_value[k, :n_leaves] = growth.learning_rate * tree.value[tree.leaf_node[:n_leaves]]
-        return Tree(*(array[:n_nodes] for array in tree[:7]), *tree[7:10], tree.category_sets[:n_nodes])
+        return tree._replace(**{name: getattr(tree, name)[:n_nodes] for name in _BY_NODE})
 
     def _total_weight(self, n_rows: int) -> float:
         weight = self.codes.row_weight
@@ -239,6 +241,7 @@ class Booster:
         return float(chosen.sum() * self.weight_unit)
 
     def _take_quantiles(self, tree: Tree, n_leaves: int, in_order: bool) -> None:
+        q = float(self.loss.leaf_quantile or 0)
         residual = self.target[0] - self.score[0]
         for leaf in range(n_leaves):
             start, node = tree.leaf_start[leaf], tree.leaf_node[leaf]
@@ -246,7 +249,7 @@ class Booster:
             if n_leaves == 1 and in_order:
                 rows = slice(None)
             weight = None if self.weight is None else self.weight[rows]
-            tree.value[node] = weighted_quantile(residual[rows], self.loss.leaf_quantile, weight)
+            tree.value[node] = weighted_quantile(residual[rows], q, weight)
 
     @property
     def finished(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -74,26 +74,26 @@ class StoppingRules:
         )
 
 
-def integer(name: str, value: object, low: int) -> int:
+def integer(name: str, value: Any, low: int) -> int:
     """`value` as an int, or a ValueError that names it."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
         raise ValueError(f"{name} must be an integer >= {low} (or None where that is allowed), got {value!r}")
     return int(value)
 
 
-def within(name: str, value: object, low: float, high: float) -> float:
+def within(name: str, value: Any, low: float, high: float) -> float:
     """`value` as a float in [low, high], or a ValueError that names it."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not low <= value <= high:
+    if not isinstance(value, Real) or isinstance(value, bool) or not low <= float(value) <= high:
         raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {value!r}")
     return float(value)
 
 
-def _count(name: str, value: object, low: int, n_rows: int) -> int:
+def _count(name: str, value: Any, low: int, n_rows: int) -> int:
     """Rows meant by a count (integer) or a fraction of the rows (float)."""
-    if isinstance(value, Integral) and not isinstance(value, bool) and value >= low:
+    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low:
         return int(value)
-    if isinstance(value, Real) and not isinstance(value, Integral) and 0.0 < value <= 1.0:
-        return max(low, ceil(value * n_rows))
+    if isinstance(value, Real) and not isinstance(value, Integral) and 0.0 < float(value) <= 1.0:
+        return max(low, ceil(float(value) * n_rows))
     raise ValueError(f"{name} must be an integer >= {low} or a fraction of the rows in (0, 1], got {value!r}")
 
 
@@ -119,7 +119,7 @@ def count_features(max_features: MaxFeatures, n_features: int) -> int:
     )
 
 
-def one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
+def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise a ValueError that names the choices unless `value` is one of them."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")

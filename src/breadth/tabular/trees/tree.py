@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -395,5 +395,5 @@ def _unpruned_path(
     y: np.ndarray,
     sample_weight: np.ndarray | None,
 ) -> PruningPath:
-    whole = type(estimator)(**{**estimator.get_params(), "ccp_alpha": 0.0})
+    whole = clone(estimator).set_params(ccp_alpha=0.0)
     return cost_complexity_path(whole.fit(X, y, sample_weight).tree_)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -91,7 +91,7 @@ class TreeEnsemble:
         if n * (rounds[1] - rounds[0]) * K < WORK_FOR_THREADS:
             some(0, n)
         else:
-            tasks = [lambda lo=lo: some(lo, min(lo + ROWS_IN_TASK, n)) for lo in range(0, n, ROWS_IN_TASK)]
+            tasks = [partial(some, lo, min(lo + ROWS_IN_TASK, n)) for lo in range(0, n, ROWS_IN_TASK)]
             in_threads(n_threads, tasks)
 
     def scores(self, X: np.ndarray, *, n_threads: int = 1) -> np.ndarray:

@@ -27,6 +27,9 @@ def _fits(dtype: type) -> list[tuple[str, Callable[[], Any]]]:
     def fit(model: Any, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> Callable[[], Any]:
         return lambda: model.fit(X, y, weight).predict(X)
 
+    def explain(model: Any, y: np.ndarray) -> Callable[[], Any]:
+        return lambda: model.fit(X, y).shap_values(X[:10])
+
     tasks = [
         ("two classes", fit(classifier(**few), X, two)),
         ("two classes, weighted", fit(classifier(**few), X, two, weight)),
@@ -35,6 +38,8 @@ def _fits(dtype: type) -> list[tuple[str, Callable[[], Any]]]:
         ("three classes", fit(classifier(**few), X, three)),
         ("three classes, weighted", fit(classifier(**few), X, three, weight)),
         ("categorical features", fit(classifier(categorical_features=[3], **few), X, two)),
+        ("Shapley values", explain(classifier(**few), two)),
+        ("Shapley values, categorical", explain(classifier(categorical_features=[3], **few), two)),
         ("monotone constraints", fit(classifier(monotonic_cst=[1, 0, 0, 0], **few), X, two)),
         ("rows at random", fit(classifier(subsample=0.5, **few), X, two)),
     ]
