@@ -19,7 +19,7 @@ from breadth.tabular.trees.loss_kernels import (
     gradient_pass,
     softmax_probabilities,
 )
-from breadth.tabular.trees.pointers import row_adder, searcher
+from breadth.tabular.trees.pointer_kernels import row_adder, searcher
 from breadth.tabular.trees.workspace import BLOCK, Rules, Tree, Workspace
 
 

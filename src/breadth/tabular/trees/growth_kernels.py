@@ -16,6 +16,7 @@ from numba import njit
 
 from breadth.tabular.trees.machine_kernels import barrier
 from breadth.tabular.trees.options_kernels import choose_features
+from breadth.tabular.trees.pointer_kernels import add_rows_at, search_at
 from breadth.tabular.trees.split_kernels import partition, partition_by_set
 from breadth.tabular.trees.workspace import BLOCK, CATEGORICAL, SUM_LIMIT
 
@@ -24,7 +25,7 @@ GAIN, FEATURE, BIN, MISSING_LEFT, LEFT_G, LEFT_H = 0, 1, 2, 3, 4, 5  # of its be
 
 
 @njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True)
-def grow_tree(t, n_threads, codes, work, tree, rules, n_rows, in_order, add_rows, search):
+def grow_tree(t, n_threads, codes, work, tree, rules, n_rows, in_order, row_adder, searcher):
     """Grow one tree on the packed gradients of rows[:n_rows]; every thread calls this with its own `t`.
 
     Each thread keeps its own copy of the frontier and takes the same decisions; they share only the rows' order, the
@@ -32,8 +33,8 @@ def grow_tree(t, n_threads, codes, work, tree, rules, n_rows, in_order, add_rows
 
     Args:
         in_order: the tree sees all rows, and `work.rows` need not be filled.
-        add_rows: pointer to `add_rows`.
-        search: pointer to `search_ordered`, or to `search_any` when codes.kind is not all zero.
+        row_adder: address of `add_rows`.
+        searcher: address of `search_ordered`, or of `search_any` when codes.kind is not all zero.
 
     Returns:
         Number of nodes; -1 if the fixed point overflowed, and the gradient pass must be repeated with a coarser unit.
@@ -48,6 +49,8 @@ def grow_tree(t, n_threads, codes, work, tree, rules, n_rows, in_order, add_rows
     max_leaves, max_depth, level_wise, min_rows, min_hessian, l2, min_gain = rules[:7]
     gradient_unit, hessian_unit, weight_unit, total_weight, stride, n_features_tried, seed = rules[7:]
     barrier(sync, n_threads)  # the gradient pass of every thread has ended
+    add_rows = add_rows_at(row_adder)
+    search = search_at(searcher)
     magnitude = np.int64(0)
     gradient_sum = np.int64(0)
     hessian_sum = np.int64(0)
@@ -78,7 +81,7 @@ def grow_tree(t, n_threads, codes, work, tree, rules, n_rows, in_order, add_rows
         free[k] = k
     tried = np.zeros(n_features, np.uint8)
     for f in range(n_features):
-        tried[f] = 1
+        tried[f] = 1 if n_bins[f] + has_missing[f] > 1 else 0
     found = np.zeros(6)
     found_set = np.zeros(4, np.uint64)
     cumulative = np.empty(256, np.int64)

@@ -13,7 +13,7 @@ from breadth.tabular.trees.binning import Edges, histogram_stride
 from breadth.tabular.trees.growth_kernels import grow_tree
 from breadth.tabular.trees.loss_kernels import gradient_pass, softmax_probabilities
 from breadth.tabular.trees.losses import Loss, weighted_quantile
-from breadth.tabular.trees.pointers import row_adder, searcher
+from breadth.tabular.trees.pointer_kernels import row_adder, searcher
 from breadth.tabular.trees.subsample_kernels import leaves_by_code, sum_of_rows
 from breadth.tabular.trees.tree_ensemble import TreeEnsemble
 from breadth.tabular.trees.workspace import BLOCK, CATEGORICAL, SUM_LIMIT, Codes, Rules, Tree, Workspace
@@ -109,6 +109,21 @@ class Booster:
         self.leaf_value = np.zeros((K, L), np.float32)
         self.probability = np.empty((K, n), np.float32) if K > 1 else None
         self.target = [targets] if K == 1 else [(targets == k).astype(np.float32) for k in range(K)]
+        nodes = 2 * L - 1
+        self.tree = Tree(  # written anew each time; `_tree` returns a copy
+            feature=np.zeros(nodes, np.int32),
+            bin=np.zeros(nodes, np.int32),
+            missing_left=np.zeros(nodes, np.uint8),
+            left=np.zeros(nodes, np.int32),
+            gain=np.zeros(nodes),
+            value=np.zeros(nodes),
+            rows=np.zeros(nodes, np.int64),
+            leaf_of_row=self.leaf_of_row[0],
+            leaf_node=np.zeros(L, np.int32),
+            leaf_start=np.zeros(L, np.int64),
+            category_sets=np.zeros((nodes, 4), np.uint64),
+        )
+        self.parts = row_adder(), searcher(options=bool(codes.kind.any()))
         self.rng = np.random.default_rng(growth.seed)
         self.n_trees = 0
         self.scale = np.empty((K, 2))
@@ -136,14 +151,20 @@ class Booster:
         )
         self.leaf_value[:] = 0
 
-    def _sums(self) -> np.ndarray:
-        return self.work.sums.reshape(-1, 8)[:, :3].sum(axis=0)
+    def _sums(self) -> tuple[int, int]:
+        """Sums of |gradient| and of hessians over all threads, in fixed point."""
+        sums = self.work.sums
+        if len(sums) == 8:  # one thread: small data, where every microsecond shows
+            return int(sums[0]), int(sums[2])
+        magnitude, _, hessian = sums.reshape(-1, 8)[:, :3].sum(axis=0).tolist()
+        return magnitude, hessian
 
     def _rescale(self, k: int) -> None:
         """Fit output k's scales to the sums that the last pass found."""
-        magnitude, _, hessian = self._sums()
-        self.scale[k, 0] *= FILL * SUM_LIMIT / max(int(magnitude), 1)
-        self.scale[k, 1] *= FILL * SUM_LIMIT / max(int(hessian), 1)
+        magnitude, hessian = self._sums()
+        scale = self.scale[k]
+        scale[0] *= FILL * SUM_LIMIT / max(magnitude, 1)
+        scale[1] *= FILL * SUM_LIMIT / max(hessian, 1)
 
     def _calibrate(self, largest_hessian: float) -> None:
         """First scales: from bounds that cannot overflow, then from exact sums."""
@@ -158,7 +179,7 @@ class Booster:
             self.scale[k] = SUM_LIMIT / (1.01 * heaviest * n * np.array([largest, largest_hessian]))
             for _ in range(4):  # an outlier makes the first bound coarse; each pass sharpens it
                 self.team.run(lambda t, k=k: self._gradients(t, k))
-                magnitude, _, _ = self._sums()
+                magnitude, _ = self._sums()
                 if magnitude == 0:
                     break
                 self._rescale(k)
@@ -175,20 +196,7 @@ class Booster:
         growth, codes, work, threads = self.growth, self.codes, self.work, self.team.n_threads
         n = codes.columns.shape[1]
         L = growth.max_leaves
-        nodes = 2 * L - 1
-        tree = Tree(
-            feature=np.zeros(nodes, np.int32),
-            bin=np.zeros(nodes, np.int32),
-            missing_left=np.zeros(nodes, np.uint8),
-            left=np.zeros(nodes, np.int32),
-            gain=np.zeros(nodes),
-            value=np.zeros(nodes),
-            rows=np.zeros(nodes, np.int64),
-            leaf_of_row=self.leaf_of_row[k],
-            leaf_node=np.zeros(L, np.int32),
-            leaf_start=np.zeros(L, np.int64),
-            category_sets=np.zeros((nodes, 4), np.uint64),
-        )
+        tree = self.tree._replace(leaf_of_row=self.leaf_of_row[k])
         n_rows, in_order = n, growth.subsample >= 1
         if not in_order:
             n_rows = max(1, round(growth.subsample * n))
@@ -196,9 +204,8 @@ class Booster:
             order[:n_rows].sort()
             work.rows[:] = order
         total = self._total_weight(n_rows)
-        add_rows, search = row_adder(), searcher(options=bool(codes.kind.any()))
         while True:
-            scale = self.scale[k]
+            scale = self.scale[k].tolist()
             rules = Rules(
                 L, growth.max_depth, growth.level_wise, growth.min_samples_leaf - 0.5, 1e-3, growth.l2, growth.min_gain,
                 1 / scale[0], 1 / scale[1], self.weight_unit, total, self.stride, growth.n_features_tried,
@@ -206,7 +213,7 @@ class Booster:
             )  # fmt: skip
 
             def grow(t: int, rules: Rules = rules) -> int:
-                return grow_tree(t, threads, codes, work, tree, rules, n_rows, in_order, add_rows, search)
+                return grow_tree(t, threads, codes, work, tree, rules, n_rows, in_order, *self.parts)
 
             if in_order:
                 n_nodes = self.team.run(lambda t: (self._gradients(t, k), grow(t))[1])
@@ -231,7 +238,7 @@ class Booster:
         if self.loss.leaf_quantile is not None:
             self._take_quantiles(tree, n_leaves, in_order)
         self.leaf_value[k, :n_leaves] = growth.learning_rate * tree.value[tree.leaf_node[:n_leaves]]
-        return tree._replace(**{name: getattr(tree, name)[:n_nodes] for name in _BY_NODE})
+        return tree._replace(**{name: getattr(tree, name)[:n_nodes].copy() for name in _BY_NODE})
 
     def _total_weight(self, n_rows: int) -> float:
         weight = self.codes.row_weight

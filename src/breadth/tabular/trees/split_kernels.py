@@ -1,6 +1,6 @@
 """Pieces of a boosted tree on binned rows: adding rows to a histogram, finding the best split in it, partitioning.
 
-`grow_tree` calls `add_rows` and a search through pointers (see `pointers.py`): each is compiled once, by itself, and a
+`grow_tree` calls `add_rows` and a search by address (see `pointer_kernels.py`): each is compiled once, by itself, and a
 search that a fit does not need is not compiled at all.
 """
 
