@@ -31,7 +31,7 @@ DRAWN = {
 @parametrize_with_checks(
     [
         BaggingClassifier(n_estimators=5),
-        BaggingClassifier(LogisticRegression(), n_estimators=3, max_samples=0.9),
+        BaggingClassifier(LogisticRegression(), n_estimators=10),
         BaggingRegressor(n_estimators=5),
         BaggingRegressor(n_estimators=5, bootstrap=False, n_jobs=2),
     ],

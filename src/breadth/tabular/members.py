@@ -9,6 +9,8 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import validate_data
 
+from breadth.tabular.trees.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
 
 def check_member(estimator: Any, *, classifier: bool) -> None:
     """Raise a ValueError unless `estimator` is an instance that fits and predicts the right kind of target."""
@@ -40,7 +42,8 @@ def validate_for(ensemble: Any, member: Any, X: Any, y: Any = "no_validation", *
         y,
         accept_sparse=["csr", "csc"] if admits.sparse else False,
         ensure_all_finite="allow-nan" if admits.allow_nan else True,
-        dtype=None,
+        # trees compare in float32: converted once here, not once by every member
+        dtype=np.float32 if isinstance(member, DecisionTreeClassifier | DecisionTreeRegressor) else None,
         **options,
     )
 
