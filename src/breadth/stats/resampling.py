@@ -1,11 +1,14 @@
-"""Resampling with replacement."""
+"""Resampling with replacement, and the intervals that it gives."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr, ndtri
 
 
 def bootstrap_indices(
@@ -51,3 +54,92 @@ def bootstrap_indices(
     drawn = np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right")
     last = np.flatnonzero(w)[-1]  # rounding up may take the product to the very end
     return np.minimum(drawn, last)
+
+
+class BootstrapInterval(NamedTuple):
+    """A statistic, its bootstrap confidence interval, and the replicates that it was read from."""
+
+    estimate: float
+    low: float
+    high: float
+    replicates: NDArray[np.float64]
+
+
+def bootstrap_interval(
+    sample: ArrayLike,
+    statistic: Callable[[NDArray[np.float64]], float],
+    *,
+    level: float = 0.95,
+    method: Literal["bca", "percentile"] = "bca",
+    n_resamples: int = 2000,
+    rng: np.random.Generator | int | None = None,
+) -> BootstrapInterval:
+    """Bootstrap confidence interval of a statistic of independent rows.
+
+    "percentile" takes the quantiles (1 - level) / 2 and (1 + level) / 2 of the replicates. "bca" takes the quantiles
+    Phi(z0 + (z0 + z) / (1 - a (z0 + z))) for z = Phi^-1 of the same two, where z0 = Phi^-1 of the share of replicates
+    below the estimate corrects its median bias and a = sum d^3 / (6 (sum d^2)^(3/2)), with d the jackknife's mean less
+    its values, corrects its skewness.
+
+    Args:
+        sample: rows, shape (n,) or (n, columns), n >= 2.
+        statistic: from rows to a number.
+        level: coverage aimed at, in (0, 1).
+        method: "bca", second-order accurate; "percentile", first-order.
+        n_resamples: replicates, >= 100.
+        rng: generator or its seed.
+
+    Returns:
+        The estimate, both ends and the replicates (n_resamples,). A statistic without spread has an interval of no
+        length.
+
+    Raises:
+        ValueError: for fewer than two rows, a statistic that is not finite, or arguments out of range.
+
+    Cost: n_resamples calls of the statistic, and n more for "bca".
+    Deviations: replicates that equal the estimate count half in z0, as in scipy.
+    References: Efron 1987, "Better bootstrap confidence intervals", JASA 82(397), eq. 2.3, 6.6 and 7.3.
+    Peer: scipy.stats.bootstrap, the same ends given the same replicates, 1e-12 (A).
+    In production: use it as is; scipy.stats.bootstrap for several samples at once.
+    """
+    rows = np.asarray(sample, dtype=np.float64)
+    if rows.ndim not in (1, 2) or len(rows) < 2:
+        raise ValueError(f"sample must hold at least two rows, shape (n,) or (n, columns), got shape {rows.shape}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be in (0, 1), got {level!r}")
+    if method not in ("bca", "percentile"):
+        raise ValueError(f"method must be 'bca' or 'percentile', got {method!r}")
+    if not isinstance(n_resamples, Integral) or n_resamples < 100:
+        raise ValueError(f"n_resamples must be an integer >= 100, got {n_resamples!r}")
+    generator = np.random.default_rng(rng)
+    n = len(rows)
+    estimate = float(statistic(rows))
+    replicates = np.array([statistic(rows[bootstrap_indices(n, generator)]) for _ in range(n_resamples)], np.float64)
+    if not np.isfinite(estimate) or not np.isfinite(replicates).all():
+        raise ValueError(
+            f"the statistic is not finite on {int((~np.isfinite(replicates)).sum())} of {n_resamples} resamples "
+            f"(estimate {estimate}); choose one that is defined on every resample"
+        )
+    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    if method == "bca" and np.ptp(replicates) > 0:
+        tails = _bca_tails(tails, estimate, replicates, rows, statistic)
+    low, high = np.quantile(replicates, tails)
+    return BootstrapInterval(estimate, float(low), float(high), replicates)
+
+
+def _bca_tails(
+    tails: NDArray[np.float64],
+    estimate: float,
+    replicates: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    statistic: Callable[[NDArray[np.float64]], float],
+) -> NDArray[np.float64]:
+    below = 0.5 * (np.mean(replicates < estimate) + np.mean(replicates <= estimate))
+    half = 0.5 / len(replicates)  # an estimate outside all replicates still leaves z0 finite
+    z0 = ndtri(np.clip(below, half, 1 - half))
+    jackknife = np.array([statistic(np.delete(rows, i, axis=0)) for i in range(len(rows))], np.float64)
+    d = jackknife.mean() - jackknife
+    spread = np.sum(d**2)
+    a = np.sum(d**3) / (6 * spread**1.5) if spread > 0 else 0.0
+    z = z0 + ndtri(tails)
+    return ndtr(z0 + z / (1 - a * z))
