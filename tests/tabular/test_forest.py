@@ -13,8 +13,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from breadth.tabular.trees.descent_kernels import ordered_keys
 from breadth.tabular.trees.forest import RandomForestClassifier, RandomForestRegressor
 from breadth.tabular.trees.forest_correlation import tree_correlation_and_strength
+from breadth.tabular.trees.forest_rank_kernels import rank_column
 
 # what scikit-learn declares for its own forests; test_integer_weight_is_repetition_in_distribution stands in
 DRAWN = {"check_sample_weight_equivalence_on_dense_data": "rows are drawn: equal in distribution only"}
@@ -42,32 +44,66 @@ def a_table(n: int = 400, missing: float = 0.1, seed: int = 0):
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.2])
-@pytest.mark.parametrize("rules", [{}, {"max_leaf_nodes": 20}, {"min_samples_leaf": 5, "max_bins": 16}])
-def test_codes_and_descent_are_those_of_thresholds_on_values(missing, rules):
+@pytest.mark.parametrize("rules", [{}, {"max_leaf_nodes": 20}, {"min_samples_leaf": 5}])
+def test_descent_by_keys_is_descent_by_thresholds(missing, rules):
     X, z = a_table(missing=missing)
     fresh, _ = a_table(missing=0.3, seed=1)
     for model in (
         RandomForestClassifier(4, **rules).fit(X, np.digitize(z, [-1, 1])),
-        RandomForestRegressor(4, **rules),
+        RandomForestRegressor(4, **rules).fit(X, z),
     ):
-        if isinstance(model, RandomForestRegressor):
-            model.fit(X, z)
-        edges = model.forest_.edges
-        for f in range(6):
-            x = X[:, f]
-            twin = np.where(np.isnan(x), 255, np.searchsorted(edges[f], x))  # number of edges below x
-            assert_array_equal(model.forest_.codes(X)[:, f], twin)
-        for rows in (X, fresh, fresh[:3]):
+        cuts = np.unique(model.tree(0).threshold).astype(np.float32)
+        cuts = cuts[np.isfinite(cuts)]
+        at_cuts = np.repeat(np.concatenate([cuts, np.nextafter(cuts, np.float32(np.inf))])[:, None], 6, axis=1)
+        far = np.full((1, 6), np.finfo(np.float32).max)
+        for rows in (X, fresh, fresh[:3], at_cuts, -np.zeros((1, 6), np.float32), far, -far):
             leaves = model.apply(rows)
             for t in range(4):
                 tree = model.tree(t)
-                steps = tree.paths(rows)
                 last = np.zeros(len(rows), np.int64)
-                for which, node in steps:
+                for which, node in tree.paths(rows):
                     last[which] = node
                 assert_array_equal(leaves[:, t], last)
                 assert (tree.n_samples[tree.is_leaf] >= rules.get("min_samples_leaf", 1)).all()
                 assert tree.n_leaves <= rules.get("max_leaf_nodes", np.inf)
+
+
+def test_keys_are_in_the_order_of_the_values():
+    rng = np.random.default_rng(0)
+    far = np.finfo(np.float32).max
+    x = np.concatenate([rng.normal(size=500), rng.normal(size=99) * 1e-42, [0.0, -0.0, far, -far, np.inf, -np.inf]])
+    x = x.astype(np.float32)
+    keys = ordered_keys(x)
+    assert_array_equal(x[:, None] < x, keys[:, None] < keys)
+    assert ordered_keys(np.array([np.nan, -np.nan], np.float32)).tolist() == [0xFFFFFFFF] * 2
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.uint32])
+def test_ranks_number_the_distinct_values(kind):
+    x = np.random.default_rng(0).integers(-20, 20, 300).astype(np.float32)
+    x[::7], x[1], x[2] = np.nan, 0.0, -0.0
+    rows, ranks, table = np.argsort(x), np.empty(300, kind), np.empty(300, np.float32)
+    n = rank_column(x[rows], rows, ranks, table)
+    seen = ~np.isnan(x)
+    values, twin = np.unique(x[seen], return_inverse=True)
+    assert_array_equal(table[:n], values)
+    assert_array_equal(ranks[seen], twin)
+    assert (ranks[~seen] == np.iinfo(kind).max).all()
+
+
+@pytest.mark.parametrize("kind", [RandomForestClassifier, RandomForestRegressor])
+@pytest.mark.parametrize("n", [30, 300, 70_000])  # ranks of one, two and three bytes
+def test_trees_without_limits_are_pure(kind, n):
+    rng = np.random.default_rng(0)
+    X = (rng.permutation(n) / n).astype(np.float32)[:, None]
+    y = np.floor(11 * X[:, 0]) % 3
+    model = kind(1, bootstrap=False).fit(X, y)
+    tree = model.tree(0)
+    assert (tree.impurity[tree.is_leaf] == 0).all()
+    assert_array_equal(model.predict(X), y)
+    ordered = np.sort(X[:, 0])
+    halfway = ordered[:-1] / 2 + ordered[1:] / 2
+    assert_array_equal(np.sort(tree.threshold[~tree.is_leaf]), halfway[np.diff(y[np.argsort(X[:, 0])]) != 0])
 
 
 def impurity_mass(y, w, criterion):
@@ -78,11 +114,12 @@ def impurity_mass(y, w, criterion):
     return w.sum() * (1 - (p**2).sum() if criterion == "gini" else -(p * np.log2(p)).sum())
 
 
-@pytest.mark.parametrize("n", [60, 600])  # below and above the size from which all bins are scanned
+@pytest.mark.parametrize("n", [30, 400])  # sorted by insertion, and byte by byte
 @pytest.mark.parametrize(("criterion", "n_classes"), [("gini", 2), ("gini", 3), ("entropy", 2), ("squared_error", 1)])
 def test_every_split_gains_what_brute_force_finds(n, criterion, n_classes):
     rng = np.random.default_rng(n)
     X = rng.integers(0, 30, (n, 3)).astype(np.float32)
+    X[:, 2] = rng.normal(size=n)  # 400 values: ranks of two bytes, beside those of one
     X[rng.random(X.shape) < 0.1] = np.nan
     y = rng.normal(size=n) + 1e4 if n_classes == 1 else rng.integers(0, n_classes, n)
     w = rng.integers(1, 4, n) / 2
@@ -176,7 +213,7 @@ def test_balanced_draws_weigh_a_rare_class_up():
         RandomForestClassifier(30, class_weight=weight, min_samples_leaf=20, random_state=0).fit(X, y).predict(X).mean()
         for weight in (None, "balanced", "balanced_subsample", {False: 1, True: 30})
     ]
-    assert shares[0] < 0.02 < 0.08 < min(shares[1:])
+    assert shares[0] < 0.01 < 0.05 < min(shares[1:])  # 3 % are of the class
 
 
 def test_max_samples_is_the_number_of_draws():
@@ -187,13 +224,16 @@ def test_max_samples_is_the_number_of_draws():
         assert (draws.of_tree(0)[0] != draws.of_tree(1)[0]).any()
 
 
-def test_rows_of_weight_zero_are_never_drawn_and_move_no_edge():
+def test_rows_of_weight_zero_are_never_drawn_and_change_nothing():
     X, z = a_table(200)
     w = np.ones(200)
     w[100:] = 0.0
     model = RandomForestRegressor(5, random_state=0).fit(X, z, w)
     assert model.forest_.draws.of_tree(0)[0][100:].sum() == 0
-    assert_array_equal(model.forest_.edges, RandomForestRegressor(1).fit(X[:100], z[:100]).forest_.edges)
+    with_them, without = (
+        RandomForestClassifier(3, bootstrap=False, random_state=0).fit(X[:n], z[:n] > 0, w[:n]) for n in (200, 100)
+    )
+    assert_array_equal(with_them.predict_proba(X), without.predict_proba(X))
 
 
 def test_correlation_and_strength_follow_their_definitions():
@@ -283,8 +323,6 @@ def test_bad_data_is_refused_by_name(kind):
     [
         {"n_estimators": 0},
         {"criterion": "mse"},
-        {"max_bins": 1},
-        {"max_bins": 256},
         {"max_features": 0.0},
         {"max_samples": 0},
         {"max_samples": 0.5, "bootstrap": False},

@@ -1,4 +1,4 @@
-"""Random forests on bin codes: one kernel call grows a tree, one Python thread runs it."""
+"""Random forests: one kernel call grows a tree, one Python thread runs it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from breadth.tabular.trees.tree import class_weights, training_weight
 class RandomForestClassifier(ClassifierMixin, BaseEstimator):
     """Random forest: trees grown on bootstrap samples with random columns per split; probabilities averaged.
 
-    p(k | x) = (1/T) sum_t p_t(k | x), with p_t the class frequencies at the leaf of tree t. Splits as in
-    DecisionTreeClassifier, on columns cut into at most max_bins bins.
+    p(k | x) = (1/T) sum_t p_t(k | x), with p_t the class frequencies at the leaf of tree t. Splits are exact, as in
+    DecisionTreeClassifier: every cut between two neighbouring values of a node is tried, thresholds halfway between.
 
     Args:
         n_estimators: trees, >= 1.
@@ -31,7 +31,6 @@ class RandomForestClassifier(ClassifierMixin, BaseEstimator):
             one row of weight 2.
         max_features: columns tried per split: "sqrt", "log2", a count, a fraction, or None for all. Drawing goes on
             beyond it until a column with a valid split is found.
-        max_bins: bins per column, 2 to 255, missing values apart; at most that many distinct values are kept exactly.
         bootstrap: draw rows with replacement for each tree; else each tree sees all of them.
         oob_score: compute oob_score_ and oob_decision_function_ from the trees that did not draw a row.
         max_samples: rows drawn per tree: a count, a fraction of the rows (of the summed weight, given weights), or None
@@ -47,15 +46,16 @@ class RandomForestClassifier(ClassifierMixin, BaseEstimator):
     Raises:
         ValueError: for a parameter out of range, X with infinities (or beyond float32), y with NaN, negative weights.
 
-    Cost: O(F n log n) for the bins, then O(T m n log n) for m columns per split; 40 + 8 K bytes per node.
-    Deviations: from Breiman, probabilities are averaged instead of votes counted, and thresholds are bin edges: trees
-        grown to purity on 23 columns of noise beside 5 of signal were up to 1 % behind exact ones in log loss. With
-        bootstrap, weights are probabilities of being drawn (as in scikit-learn >= 1.8), so that weight k is k equal
-        rows in distribution when max_samples is given. Columns are drawn until one has a valid split. A row that every
-        tree drew has no out-of-bag value: NaN, with a warning (scikit-learn: 0).
+    Cost: O(F n log n) for the ranks of the values, then O(T m n depth) for m columns per split, as ranks are sorted
+        byte by byte; 2 F n bytes for the ranks (4 F n above 65,535 rows), 40 + 8 K bytes per node.
+    Deviations: from Breiman, probabilities are averaged instead of votes counted. With bootstrap, weights are
+        probabilities of being drawn (as in scikit-learn >= 1.8), so that weight k is k equal rows in distribution when
+        max_samples is given. Columns are drawn until one has a valid split. Values nearer to each other than 1e-7 are
+        told apart (scikit-learn: not). A row that every tree drew has no out-of-bag value: NaN, with a warning
+        (scikit-learn: 0).
     References: Breiman 2001, "Random forests", Machine Learning 45, section 4 (Forest-RI).
     Peer: sklearn.ensemble.RandomForestClassifier: held-out log loss and AUC over seeds (C: other random numbers);
-        with all randomness off, its single exact tree on 255 values a column (A).
+        with all randomness off, its single tree (A).
     In production: use it as the default that needs no tuning, and for out-of-bag estimates; boosting is usually better.
     """
 
@@ -71,7 +71,6 @@ class RandomForestClassifier(ClassifierMixin, BaseEstimator):
         max_features: MaxFeatures = "sqrt",
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
-        max_bins: int = 255,
         bootstrap: bool = True,
         oob_score: bool = False,
         max_samples: int | float | None = None,
@@ -88,7 +87,6 @@ class RandomForestClassifier(ClassifierMixin, BaseEstimator):
         self.max_features = max_features
         self.max_leaf_nodes = max_leaf_nodes
         self.min_impurity_decrease = min_impurity_decrease
-        self.max_bins = max_bins
         self.bootstrap = bootstrap
         self.oob_score = oob_score
         self.max_samples = max_samples
@@ -165,8 +163,8 @@ class RandomForestClassifier(ClassifierMixin, BaseEstimator):
 class RandomForestRegressor(RegressorMixin, BaseEstimator):
     """Random forest: regression trees grown on bootstrap samples with random columns per split; predictions averaged.
 
-    f(x) = (1/T) sum_t f_t(x), with f_t the mean of y at the leaf of tree t. Splits as in DecisionTreeRegressor, on
-    columns cut into at most max_bins bins.
+    f(x) = (1/T) sum_t f_t(x), with f_t the mean of y at the leaf of tree t. Splits are exact, as in
+    DecisionTreeRegressor: every cut between two neighbouring values of a node is tried, thresholds halfway between.
 
     Args:
         n_estimators: trees, >= 1.
@@ -176,7 +174,6 @@ class RandomForestRegressor(RegressorMixin, BaseEstimator):
             one row of weight 2.
         max_features: columns tried per split: "sqrt", "log2", a count, a fraction, or None for all. A third of the
             columns is Breiman's choice; 1.0, scikit-learn's default, is bagging.
-        max_bins: bins per column, 2 to 255, missing values apart; at most that many distinct values are kept exactly.
         bootstrap: draw rows with replacement for each tree; else each tree sees all of them.
         oob_score: compute oob_score_ (R^2) and oob_prediction_ from the trees that did not draw a row.
         max_samples: rows drawn per tree: a count, a fraction of the rows (of the summed weight, given weights), or None
@@ -190,11 +187,11 @@ class RandomForestRegressor(RegressorMixin, BaseEstimator):
     Raises:
         ValueError: for a parameter out of range, X with infinities (or beyond float32), y with NaN, negative weights.
 
-    Cost: O(F n log n) for the bins, then O(T m n log n) for m columns per split; 48 bytes per node.
+    Cost: as RandomForestClassifier, 48 bytes per node.
     Deviations: as RandomForestClassifier; sums are taken about the mean of y.
     References: Breiman 2001, "Random forests", Machine Learning 45, section 11.
     Peer: sklearn.ensemble.RandomForestRegressor: held-out squared error over seeds (C: other random numbers);
-        with all randomness off, its single exact tree on 255 values a column (A).
+        with all randomness off, its single tree (A).
     In production: use it as the default that needs no tuning, and for out-of-bag estimates; boosting is usually better.
     """
 
@@ -210,7 +207,6 @@ class RandomForestRegressor(RegressorMixin, BaseEstimator):
         max_features: MaxFeatures = 1.0,
         max_leaf_nodes: int | None = None,
         min_impurity_decrease: float = 0.0,
-        max_bins: int = 255,
         bootstrap: bool = True,
         oob_score: bool = False,
         max_samples: int | float | None = None,
@@ -226,7 +222,6 @@ class RandomForestRegressor(RegressorMixin, BaseEstimator):
         self.max_features = max_features
         self.max_leaf_nodes = max_leaf_nodes
         self.min_impurity_decrease = min_impurity_decrease
-        self.max_bins = max_bins
         self.bootstrap = bootstrap
         self.oob_score = oob_score
         self.max_samples = max_samples

@@ -13,26 +13,32 @@ from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from breadth.tabular.trees.binning_kernels import edges_of_sorted
-from breadth.tabular.trees.descent_kernels import descend, encode_by_row
+from breadth.tabular.trees.descent_kernels import descend, ordered_keys, packed_nodes
 from breadth.tabular.trees.forest_kernels import forest_room, grow_forest_tree
+from breadth.tabular.trees.forest_rank_kernels import rank_column
 from breadth.tabular.trees.stopping import StoppingRules, count_features, integer
 from breadth.tabular.trees.structure import LEAF, Tree
 
-ROWS_AT_ONCE = 8192  # whose codes and sums stay in the second-level cache while all trees pass over them
+ROWS_AT_ONCE = 8192  # whose keys and sums stay in the second-level cache while all trees pass over them
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class CodedTree(NamedTuple):
-    """One tree on bin codes; `nodes` as described in forest_kernels."""
+class FlatTree(NamedTuple):
+    """One tree; `nodes` and `tests` as described in descent_kernels."""
 
     nodes: np.ndarray  # uint64 (n_nodes,)
+    tests: np.ndarray  # uint32 (n_nodes,)
+    threshold: np.ndarray  # float32 (n_nodes,), x <= threshold goes left
     value: np.ndarray  # float64 (n_nodes, outputs)
     n_samples: np.ndarray  # int64 (n_nodes,)
     weight: np.ndarray  # float64 (n_nodes,)
     impurity: np.ndarray  # float64 (n_nodes,)
+
+    def left(self) -> np.ndarray:
+        """Left child of each node, int64 (n_nodes,); a leaf is its own."""
+        return (self.nodes >> np.uint64(32)).astype(np.int64)
 
 
 class Draws(NamedTuple):
@@ -58,31 +64,24 @@ class Draws(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class CodedForest:
-    """Trees on bin codes, with the edges that make codes of values."""
+class FlatForest:
+    """Trees, and how their rows were drawn."""
 
-    edges: np.ndarray  # float32 (features, 256), padded with inf
-    trees: list[CodedTree]
+    trees: list[FlatTree]
     gains: np.ndarray  # float64 (trees, features), summed impurity decrease
     used: np.ndarray  # bool (trees, features)
     draws: Draws
     centre: float  # of y, added back to every value
-
-    def codes(self, X: np.ndarray) -> np.ndarray:
-        """uint8 (rows, features): bins, 255 where missing. X float32 (rows, features), C order."""
-        codes = np.empty(X.shape, np.uint8)
-        encode_by_row(X, self.edges, codes)
-        return codes
 
     def mean_value(self, X: np.ndarray, n_jobs: int | None) -> np.ndarray:
         """Mean over trees of the leaf values, float64 (rows, outputs), added in the order of the trees."""
         total = np.zeros((X.shape[0], self.trees[0].value.shape[1]))
 
         def some(lo: int) -> None:
-            codes, out = self.codes(X[lo : lo + ROWS_AT_ONCE]), total[lo : lo + ROWS_AT_ONCE]
-            leaf = np.empty(len(codes), np.int64)
+            keys, out = ordered_keys(X[lo : lo + ROWS_AT_ONCE]), total[lo : lo + ROWS_AT_ONCE]
+            leaf = np.empty(len(keys), np.int64)
             for tree in self.trees:
-                descend(codes, tree.nodes, leaf, tree.value, out)
+                descend(keys, tree.nodes, tree.tests, leaf, tree.value, out)
 
         for _ in in_order(some, range(0, X.shape[0], ROWS_AT_ONCE), n_jobs):
             pass
@@ -90,21 +89,21 @@ class CodedForest:
 
     def leaves(self, X: np.ndarray, n_jobs: int | None) -> np.ndarray:
         """Leaf of each row in each tree, int64 (rows, trees)."""
-        codes = self.codes(X)
-        return np.stack(list(in_order(lambda tree: _leaf(codes, tree), self.trees, n_jobs)), axis=1)
+        keys = ordered_keys(X)
+        return np.stack(list(in_order(lambda tree: _leaf(keys, tree), self.trees, n_jobs)), axis=1)
 
     def values_by_tree(self, X: np.ndarray, n_jobs: int | None) -> Iterator[np.ndarray]:
         """Per tree, the leaf values of the rows, float64 (rows, outputs)."""
-        codes = self.codes(X)
-        yield from in_order(lambda tree: tree.value[_leaf(codes, tree)] + self.centre, self.trees, n_jobs)
+        keys = ordered_keys(X)
+        yield from in_order(lambda tree: tree.value[_leaf(keys, tree)] + self.centre, self.trees, n_jobs)
 
     def out_of_bag(self, X: np.ndarray, n_jobs: int | None) -> np.ndarray:
         """Mean value over the trees that did not draw the row, float64 (rows, outputs), NaN where all did."""
-        codes = self.codes(X)
+        keys = ordered_keys(X)
 
         def one(t: int) -> tuple[np.ndarray, np.ndarray]:
             outside = np.flatnonzero(self.draws.of_tree(t)[0] == 0)
-            return outside, self.trees[t].value[_leaf(codes[outside], self.trees[t])]
+            return outside, self.trees[t].value[_leaf(keys[outside], self.trees[t])]
 
         total, votes = np.zeros((X.shape[0], self.trees[0].value.shape[1])), np.zeros((X.shape[0], 1))
         for outside, value in in_order(one, range(len(self.trees)), n_jobs):
@@ -119,20 +118,16 @@ class CodedForest:
         return mean / mean.sum() if mean.sum() > 0 else mean
 
     def decoded(self, t: int, *, classifier_classes: int = 0) -> Tree:
-        """Tree t in terms of values: thresholds are bin edges."""
+        """Tree t in terms of values."""
         tree = self.trees[t]
-        word = tree.nodes
-        left = (word >> np.uint64(32)).astype(np.int32)
-        leaf = left == np.arange(word.size)
-        feature = ((word >> np.uint64(9)) & np.uint64(0x7FFFFF)).astype(np.int32)
-        missing_left = ((word >> np.uint64(8)) & np.uint64(1)).astype(bool)
-        cut = (word & np.uint64(255)).astype(np.int64) - missing_left
+        left = tree.left()
+        leaf = left == np.arange(left.size)
         value = tree.value + self.centre
         return Tree(
-            feature=np.where(leaf, LEAF, feature).astype(np.int32),
-            threshold=np.where(leaf, 0.0, self.edges[feature, cut]).astype(np.float64),
+            feature=np.where(leaf, LEAF, tree.tests >> np.uint32(1)).astype(np.int32),
+            threshold=np.where(leaf, 0.0, tree.threshold.astype(np.float64)),
             left=np.where(leaf, 0, left).astype(np.int32),
-            missing_left=missing_left & ~leaf,
+            missing_left=(tree.tests & np.uint32(1)).astype(bool) & ~leaf,
             n_samples=tree.n_samples,
             weight=tree.weight,
             impurity=tree.impurity,
@@ -150,9 +145,9 @@ def in_order(task: Callable[[Item], Result], items: Iterable[Item], n_jobs: int 
         yield from pool.map(task, items)
 
 
-def _leaf(codes: np.ndarray, tree: CodedTree) -> np.ndarray:
-    leaf = np.empty(codes.shape[0], np.int64)
-    descend(codes, tree.nodes, leaf, tree.value, None)
+def _leaf(keys: np.ndarray, tree: FlatTree) -> np.ndarray:
+    leaf = np.empty(keys.shape[0], np.int64)
+    descend(keys, tree.nodes, tree.tests, leaf, tree.value, None)
     return leaf
 
 
@@ -166,27 +161,29 @@ def _n_draws(max_samples: int | float | None, n_rows: int, total_weight: float |
     raise ValueError(f"max_samples must be an integer >= 1, a fraction > 0 or None, got {max_samples!r}")
 
 
-def _find_edges(X: np.ndarray, w: np.ndarray, max_bins: int, n_jobs: int | None) -> np.ndarray:
-    """Edges float32 (features, 256): between all distinct values where max_bins suffices, else of near-equal weight."""
-    edges = np.full((X.shape[1], 256), np.inf, np.float32)
-    if not w.all():
-        X, w = X[w > 0], w[w > 0]
-    counts = np.zeros(0, np.int64)  # of one each
-    if not np.all(w == w[0]):
-        whole = np.all(w == np.floor(w)) and w.sum() < 2**53
-        counts = (w if whole else np.ceil(w * (2.0**40 / w.sum()))).astype(np.int64)
+def _ranks(X: np.ndarray, w: np.ndarray, n_jobs: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ranks (rows, features), distinct values (features, most) and how many of these each column has.
+
+    Rows of weight 0 count for nothing, and their ranks mean nothing.
+    """
+    rows = np.flatnonzero(w > 0)
+    ranks = np.empty(X.shape, np.uint16 if rows.size < 2**16 else np.uint32)
+    values: list[np.ndarray] = [np.empty(0)] * X.shape[1]
 
     def one(f: int) -> None:
-        column = np.ascontiguousarray(X[:, f])
-        if counts.size == 0:
-            edges_of_sorted(np.sort(column), counts, max_bins, 1, edges[f])
-        else:
-            order = np.argsort(column, kind="stable")
-            edges_of_sorted(column[order], counts[order], max_bins, 1, edges[f])
+        column = X[rows, f]
+        order = np.argsort(column)
+        distinct = np.empty(rows.size, np.float32)
+        k = rank_column(column[order], rows[order], ranks[:, f], distinct)
+        values[f] = distinct[:k].copy()
 
     for _ in in_order(one, range(X.shape[1]), n_jobs):
         pass
-    return edges
+    n_distinct = np.array([v.size for v in values])
+    table = np.empty((X.shape[1], n_distinct.max()), np.float32)
+    for f, v in enumerate(values):
+        table[f, : v.size] = v
+    return ranks, table, n_distinct
 
 
 def grow_forest(
@@ -197,7 +194,7 @@ def grow_forest(
     n_classes: int,
     *,
     balance_draws: bool = False,
-) -> CodedForest:
+) -> FlatForest:
     """Grow all trees of a RandomForestClassifier or RandomForestRegressor.
 
     Args:
@@ -209,9 +206,6 @@ def grow_forest(
         balance_draws: weight the classes of each tree's draw to equal sums.
     """
     n_trees = integer("n_estimators", estimator.n_estimators, 1)
-    max_bins = integer("max_bins", estimator.max_bins, 2)
-    if max_bins > 255:
-        raise ValueError(f"max_bins must be an integer from 2 to 255 (codes are bytes), got {max_bins}")
     if estimator.max_samples is not None and not estimator.bootstrap:
         raise ValueError(f"max_samples={estimator.max_samples!r} needs bootstrap=True")
     n, n_features = X.shape
@@ -240,11 +234,9 @@ def grow_forest(
     seeds = np.random.SeedSequence(seed.tolist()).spawn(n_trees)
     draws = Draws(seeds, n, n_draws if estimator.bootstrap else 0, None if even else np.cumsum(w))
 
-    edges = _find_edges(X, w, max_bins, estimator.n_jobs)
-    codes = np.empty(X.shape, np.uint8)
-    encode_by_row(np.ascontiguousarray(X), edges, codes)
+    ranks, distinct, n_distinct = _ranks(X, w, estimator.n_jobs)
 
-    def one(t: int) -> tuple[CodedTree, np.ndarray]:
+    def one(t: int) -> tuple[FlatTree, np.ndarray]:
         counts, column_seed = draws.of_tree(t)
         row_weight = counts if estimator.bootstrap else w
         rows = np.flatnonzero(row_weight > 0)
@@ -256,12 +248,14 @@ def grow_forest(
             tree_w *= share[tree_y]
         total = tree_w.sum()
         capacity = 2 * min(rows.size, rules.max_leaf_nodes) + 1
-        room = forest_room(capacity, rows.size, n_features, n_classes, rules.min_samples_leaf > 1, tree_y.dtype)
-        nodes, gain = np.empty(capacity, np.uint64), np.zeros(n_features)
+        room = forest_room(capacity, rows.size, n_features, n_classes, tree_y.dtype)
+        words, threshold = np.empty(capacity, np.uint64), np.zeros(capacity, np.float32)
+        gain = np.zeros(n_features)
         value = np.empty((capacity, 1 if n_classes == 2 else n_classes))
         k = grow_forest_tree(
-            codes,
-            edges,
+            ranks,
+            distinct,
+            n_distinct,
             rows,
             tree_w,
             tree_y if classifier else None,
@@ -272,19 +266,20 @@ def grow_forest(
             rules.min_weight_leaf * total,
             rules.min_impurity_decrease * total * unit,
             np.array([column_seed], np.uint64),
-            nodes,
+            words,
+            threshold,
             value,
             gain,
             None if unit == 0.5 or not classifier else np.empty(n_classes),
             room,
         )
-        kept = (nodes[:k], value[:k], room[0][0, :k], room[1][0, :k], room[1][1, :k])
-        return CodedTree(*(a.copy() for a in kept)), gain
+        kept = (threshold[:k], value[:k], room[0][0, :k], room[1][0, :k], room[1][1, :k])
+        return FlatTree(*packed_nodes(words[:k], threshold[:k]), *(a.copy() for a in kept)), gain
 
     grown = list(in_order(one, range(n_trees), estimator.n_jobs))
     trees = [tree for tree, _ in grown]
     used = np.zeros((n_trees, n_features), bool)
     for t, tree in enumerate(trees):
-        inner = (tree.nodes >> np.uint64(32)) != np.arange(tree.nodes.size, dtype=np.uint64)
-        used[t, ((tree.nodes[inner] >> np.uint64(9)) & np.uint64(0x7FFFFF)).astype(np.int64)] = True
-    return CodedForest(edges, trees, np.array([gain for _, gain in grown]), used, draws, centre)
+        inner = tree.left() != np.arange(tree.nodes.size)
+        used[t, tree.tests[inner] >> np.uint32(1)] = True
+    return FlatForest(trees, np.array([gain for _, gain in grown]), used, draws, centre)
