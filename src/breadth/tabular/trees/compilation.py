@@ -15,25 +15,29 @@ _active = threading.Lock()
 
 
 class _Listener(event.Listener):
-    """Counts compilations of this package's own functions and reports each by name."""
+    """Counts compilations of this package's own functions and adds up their time."""
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self.report = report
-        self.names: list[str] = []
-        self.began = 0.0
+        self.kernels = 0
+        self.seconds = 0.0
+        self._depth = 0  # a kernel's compilation contains those of the functions that it calls
+        self._began = 0.0
 
     def on_start(self, event: event.Event) -> None:
+        if self._depth == 0:
+            self._began = time.perf_counter()
+        self._depth += 1
         data: Any = event.data
-        function = data["dispatcher"].py_func
-        if not function.__module__.startswith("breadth."):
-            return
-        if not self.names:
-            self.began = time.perf_counter()
-            self.report("breadth: compiling kernels for this machine, once; about 10 s for the first fit")
-        self.names.append(function.__name__)
+        if data["dispatcher"].py_func.__module__.startswith("breadth."):
+            if self.kernels == 0:
+                self.report("breadth: compiling kernels for this machine, about 10 s for a first fit; done once")
+            self.kernels += 1
 
     def on_end(self, event: event.Event) -> None:
-        """Compilations nest; only their start is of interest."""
+        self._depth -= 1
+        if self._depth == 0:
+            self.seconds += time.perf_counter() - self._began
 
 
 def _to_stderr(line: str) -> None:
@@ -52,6 +56,5 @@ def announced(report: Callable[[str], None] = _to_stderr) -> Iterator[None]:
             yield
     finally:
         _active.release()
-        if listener.names:
-            seconds = time.perf_counter() - listener.began
-            report(f"breadth: {len(listener.names)} kernels compiled in {seconds:.1f} s; cached from now on")
+        if listener.kernels:
+            report(f"breadth: compiled in {listener.seconds:.1f} s and kept for the next time")
