@@ -47,7 +47,7 @@ class RandomForestClassifier(ClassifierMixin, BaseEstimator):
         ValueError: for a parameter out of range, X with infinities (or beyond float32), y with NaN, negative weights.
 
     Cost: O(F n log n) for the ranks of the values, then O(T m n depth) for m columns per split, as ranks are sorted
-        byte by byte; 2 F n bytes for the ranks (4 F n above 65,535 rows), 40 + 8 K bytes per node.
+        byte by byte; 4 F n bytes for the ranks, 40 + 8 K bytes per node.
     Deviations: from Breiman, probabilities are averaged instead of votes counted. With bootstrap, weights are
         probabilities of being drawn (as in scikit-learn >= 1.8), so that weight k is k equal rows in distribution when
         max_samples is given. Columns are drawn until one has a valid split. Values nearer to each other than 1e-7 are

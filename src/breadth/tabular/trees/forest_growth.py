@@ -167,7 +167,7 @@ def _ranks(X: np.ndarray, w: np.ndarray, n_jobs: int | None) -> tuple[np.ndarray
     Rows of weight 0 count for nothing, and their ranks mean nothing.
     """
     rows = np.flatnonzero(w > 0)
-    ranks = np.empty(X.shape, np.uint16 if rows.size < 2**16 else np.uint32)
+    ranks = np.empty(X.shape, np.uint32)
     values: list[np.ndarray] = [np.empty(0)] * X.shape[1]
 
     def one(f: int) -> None:

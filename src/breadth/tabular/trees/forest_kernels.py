@@ -173,7 +173,7 @@ def grow_forest_tree(
 ):  # fmt: skip
     """Grow one tree on the in-bag rows into `nodes`, `threshold`, `value`, `importance` and `room`; return its size.
 
-    Args: ranks uint16 or uint32 (n, F); distinct float32 (F, most), of which n_distinct int64 (F,) are the values of
+    Args: ranks uint32 (n, F); distinct float32 (F, most), of which n_distinct int64 (F,) are the values of
     ranks 0, 1, ...; rows int64 (m,), permuted in place like w float64 (m,) > 0 and label int32 (m,) (or None) or target
     float64 (m,) (or None); limits (max_depth, min_samples_split, min_samples_leaf, max_leaf_nodes, max_features);
     min_gain in weight units of the impurity; state uint64 (1,), of the generator; nodes uint64, threshold float32

@@ -1,6 +1,6 @@
 """Kernels of the forest's exact search: the ranks of a column's values, and the rows of a node in order of rank.
 
-Equal values share a rank, 0, 1, ... in the order of the values; missing has all bits set. A column of fewer than
+Equal values share a rank, 0, 1, ... in the order of the values; missing has all 32 bits set. A column of fewer than
 256^d distinct values is sorted by the lowest d bytes of its ranks, and `mask` is those bytes' bits.
 """
 
@@ -17,7 +17,7 @@ _INTERNAL = {"cache": True, "nogil": True, "error_model": "numpy", "no_cpython_w
 def rank_column(values, rows, ranks, distinct):
     """Write the ranks of one column and its distinct values, ascending; return how many there are.
 
-    Args: values float32 (m,), sorted, NaN at the end, of rows int64 (m,); ranks uint16 or uint32 (n,); distinct float32
+    Args: values float32 (m,), sorted, NaN at the end, of rows int64 (m,); ranks uint32 (n,); distinct float32
     (<= m,).
     """
     k = -1
