@@ -153,6 +153,37 @@ def test_integer_weights_equal_repeated_rows():
     np.testing.assert_allclose(weighted, repeated, atol=1e-5, err_msg="gradients are rounded before they are summed")
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-60, 1e-3, 1e40, 1e300])
+def test_weights_that_cannot_count_rows_are_scaled_to_mean_one_and_said_to_be(scale):
+    X, signal, rng = made(400)
+    w = rng.uniform(0.5, 1.5, 400)
+    w /= w.mean()
+    with pytest.warns(UserWarning, match="scaled to mean 1"):
+        scaled = GradientBoostingRegressor(max_iter=10).fit(X, signal, w * scale).predict(X)
+    np.testing.assert_allclose(
+        scaled,
+        GradientBoostingRegressor(max_iter=10).fit(X, signal, w).predict(X),
+        atol=1e-4,
+        err_msg="float32 weights",
+    )
+
+
+def test_a_rate_that_makes_scores_diverge_is_named():
+    X, signal, _ = made(300)
+    with pytest.raises(ValueError, match="Lower learning_rate"):
+        GradientBoostingRegressor(learning_rate=3.0, max_iter=400).fit(X, signal)
+
+
+def test_missing_values_of_nullable_pandas_columns_are_missing():
+    pandas = pytest.importorskip("pandas")
+    X, signal, _ = made(300)
+    y = signal > 0
+    frame = pandas.DataFrame({"x": X[:, 5], "b": pandas.array(y, dtype="boolean")})
+    frame.loc[::9, "b"] = pandas.NA
+    assert GradientBoostingClassifier(max_iter=20).fit(frame, y).score(frame, y) > 0.9
+    assert GradientBoostingClassifier(max_iter=20, categorical_features=["b"]).fit(frame, y).score(frame, y) > 0.9
+
+
 def test_rows_of_weight_zero_are_as_if_absent():
     X, signal, _ = made(500)
     w = np.ones(500)
@@ -335,6 +366,12 @@ Y3 = np.arange(30) % 2
         (GradientBoostingRegressor(), (X3, np.where(Y3, np.nan, 1.0)), "y contains NaN or infinity"),
         (GradientBoostingRegressor("poisson"), (X3, -np.ones(30)), "poisson.*needs y >= 0"),
         (GradientBoostingRegressor("quantile", quantile=1.5), (X3, Y3), "quantile must be"),
+        (GradientBoostingRegressor("poisson"), (X3, np.full(30, 1e35)), "up to 1e30"),
+        (GradientBoostingRegressor("quantile", monotonic_cst=[1, 0]), (X3, Y3), "monotonic_cst cannot be kept"),
+        (GradientBoostingClassifier(early_stopping=True), (X3[:8], Y3[:8]), "validation_fraction=0.1 of 8 rows"),
+        (GradientBoostingClassifier(validation_fraction=1.5), (X3, Y3), "validation_fraction"),
+        (GradientBoostingClassifier(l2_regularization=np.inf), (X3, Y3), "l2_regularization"),
+        (GradientBoostingClassifier(class_weight="foo"), (X3, Y3), "'balanced', a dict or None; got 'foo'"),
         (GradientBoostingRegressor("huber"), (X3, Y3), "loss must be one of"),
     ],
 )

@@ -34,7 +34,7 @@ def _numbers(column: Any, name: str) -> np.ndarray:
             raw = column.to_numpy()
             if raw.dtype.kind in "fiu":
                 return raw.astype(dtype, copy=False)
-        return np.array([np.nan if v is None or v != v else v for v in column.to_list()], dtype)
+        return np.array([np.nan if is_missing(v) else v for v in column.to_list()], dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"Column {name!r} has type {column.dtype} and holds values that are not numbers ({error}). "
@@ -74,6 +74,9 @@ class ColumnEncoder:
         Raises:
             ValueError: if `categorical_features` names a column that X does not have, or has the wrong length.
         """
+        if is_frame(X) and len(set(X.columns)) < len(X.columns):
+            names, counts = np.unique([str(name) for name in X.columns], return_counts=True)
+            raise ValueError(f"X has several columns named {', '.join(names[counts > 1])}; give each its own name.")
         encoder = cls(_categorical_mask(X, categorical_features))
         for j in np.flatnonzero(encoder.categorical).tolist():
             counts = _counts(_column(X, j))
@@ -109,6 +112,13 @@ class ColumnEncoder:
         return matrix
 
 
+def is_missing(value: Any) -> bool:
+    """None, NaN, and the missing values of pandas, whose comparison has no truth value."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, (float, np.floating)) and value != value
+
+
 def _column(X: Any, j: int) -> Any:
     return X[X.columns[j]] if is_frame(X) else X[:, j]
 
@@ -122,7 +132,7 @@ def _objects(column: Any) -> list[Any]:
     """Values one by one, missing as None; a value that cannot be a key of a dict is refused."""
     values = column.to_list() if hasattr(column, "to_list") else list(column)
     try:
-        return [None if v is None or v != v else v for v in values if hash(v) is not None]
+        return [None if is_missing(v) else v for v in values if hash(v) is not None]
     except (TypeError, ValueError) as error:
         raise ValueError(f"a categorical column must hold text, numbers or the like; found {error}.") from error
 

@@ -33,7 +33,8 @@ class GradientBoostingClassifier(ClassifierMixin, GradientBoostingBase):
         max_leaf_nodes: leaves of a tree, 2 to 65,535; None leaves the other limits.
         max_depth: splits between root and leaf, >= 1; None for no limit.
         min_samples_leaf: rows on either side of a split. As in LightGBM the count is estimated from the hessians.
-            A row of weight w counts w times.
+            A row of weight w counts w times;
+            weights that sum to less than two such leaves cannot count rows and are scaled to mean 1, with a warning.
         l2_regularization: added to every sum of hessians, >= 0.
         min_split_gain: smallest gain of a split, >= 0.
         max_bins: bins of a numeric feature, 2 to 255, besides one for missing values.
@@ -175,6 +176,8 @@ class GradientBoostingClassifier(ClassifierMixin, GradientBoostingBase):
     def _weigh_classes(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:
             return weight
+        if not isinstance(self.class_weight, dict) and self.class_weight != "balanced":
+            raise ValueError(f"class_weight must be 'balanced', a dict or None; got {self.class_weight!r}.")
         by_class = compute_sample_weight(self.class_weight, self.classes_[y])
         return by_class if weight is None else weight * by_class
 
@@ -234,7 +237,8 @@ class GradientBoostingRegressor(RegressorMixin, GradientBoostingBase):
     Under the absolute and the quantile loss a leaf takes its residuals' median or quantile.
 
     Args:
-        loss: "squared_error", "absolute_error", "quantile" or "poisson" (targets >= 0, predictions exp(F)).
+        loss: "squared_error", "absolute_error", "quantile" or "poisson" (targets >= 0, predictions exp(F)). The second
+            and third take no monotone constraints.
         quantile: q in (0, 1), for the quantile loss.
 
     Attributes:
@@ -325,6 +329,11 @@ class GradientBoostingRegressor(RegressorMixin, GradientBoostingBase):
         return self
 
     def _loss(self) -> losses.Loss:
+        if self.loss in ("absolute_error", "quantile") and self.monotonic_cst is not None:
+            raise ValueError(
+                f"monotonic_cst cannot be kept under loss={self.loss!r}, whose leaves take quantiles of their rows; "
+                "use 'squared_error' or 'poisson'."
+            )
         if self.loss == "squared_error":
             return losses.squared_error()
         if self.loss == "absolute_error":
@@ -364,6 +373,8 @@ def _numbers(y: np.ndarray, name: str, loss: str) -> np.ndarray:
     y = np.asarray(y, dtype=np.float64)
     if not np.isfinite(y).all():
         raise ValueError(f"Input {name} contains NaN or infinity; drop or mend {int((~np.isfinite(y)).sum())} rows.")
+    if loss == "poisson" and y.max(initial=0) > 1e30:
+        raise ValueError(f"loss='poisson' takes {name} up to 1e30; got {y.max():g}. Divide by a constant.")
     if loss == "poisson" and (y.min(initial=0) < 0 or y.sum() <= 0):
         raise ValueError(f"loss='poisson' needs {name} >= 0 with a positive sum; got a minimum of {y.min():g}.")
     return y

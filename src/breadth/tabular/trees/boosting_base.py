@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,12 +39,12 @@ def check_number(
     """Raise unless `value` is of the kind and within [low, high]."""
     if optional and value is None:
         return
-    wanted = (
-        f"{'an integer' if kind is Integral else 'a number'} in [{low:g}, {high:g}]{' or None' if optional else ''}"
-    )
+    kind_name = "an integer" if kind is Integral else "a number"
+    closing = "]" if np.isfinite(high) else ")"
+    wanted = f"{kind_name} in [{low:g}, {high:g}{closing}" + (" or None" if optional else "")
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, kind):
         raise TypeError(f"{name} must be {wanted}; got {value!r}.")
-    if not low <= value <= high:
+    if not low <= value <= high or not np.isfinite(float(value)):
         raise ValueError(f"{name} must be {wanted}; got {value!r}.")
 
 
@@ -72,6 +73,9 @@ class GradientBoostingBase(BaseEstimator):
         check_number("n_threads", self.n_threads, Integral, 1, optional=True)
         check_number("n_iter_no_change", self.n_iter_no_change, Integral, 1)
         check_number("tol", self.tol, Real, 0)
+        check_number("validation_fraction", self.validation_fraction, Real, 1e-12, 1 - 1e-12)
+        if not isinstance(self.early_stopping, (bool, np.bool_)):
+            raise TypeError(f"early_stopping must be True or False; got {self.early_stopping!r}.")
         if self.growth not in ("leaf", "level"):
             raise ValueError(f"growth must be 'leaf' or 'level'; got {self.growth!r}.")
         leaves = min(65_535, max(2, n))
@@ -128,7 +132,7 @@ class GradientBoostingBase(BaseEstimator):
 
         `validation` holds X, y and weights of rows not to learn from.
         """
-        check_consistent_length(X, y, sample_weight)
+        check_consistent_length(X, y)
         rng = check_random_state(self.random_state)
         seed = int(rng.randint(np.iinfo(np.int32).max))
         weight = None if sample_weight is None else _check_sample_weight(
@@ -142,12 +146,17 @@ class GradientBoostingBase(BaseEstimator):
             validation = self._matrix(X_val, dtype=X.dtype), y_val, weight_val
             check_consistent_length(*validation)
         elif self.early_stopping:
-            check_number("validation_fraction", self.validation_fraction, Real, 1e-12, 1 - 1e-12)
             rows = np.arange(len(X))
             kinds = y if is_classifier(self) else None
-            train, held_out = train_test_split(
-                rows, test_size=self.validation_fraction, stratify=kinds, random_state=rng
-            )
+            try:
+                train, held_out = train_test_split(
+                    rows, test_size=self.validation_fraction, stratify=kinds, random_state=rng
+                )
+            except ValueError as error:
+                raise ValueError(
+                    f"early_stopping cannot hold out validation_fraction={self.validation_fraction:g} of {len(X)} rows "
+                    f"({error}); pass X_val and y_val, raise the fraction, or turn early_stopping off."
+                ) from error
             held_out_weight = None if weight is None else weight[held_out]
             validation = X[held_out], y[held_out], held_out_weight
             X, y, weight = X[train], y[train], None if weight is None else weight[train]
@@ -155,6 +164,7 @@ class GradientBoostingBase(BaseEstimator):
             present = weight > 0  # a row without weight must not even move a bin edge
             if not present.all():
                 X, y, weight = np.ascontiguousarray(X[present]), y[present], weight[present]
+            weight = self._countable(weight)
         with announced():
             self._boost(X, y, weight, validation, seed)
 
@@ -176,6 +186,8 @@ class GradientBoostingBase(BaseEstimator):
         if loss.centred:
             targets = y - first[0]
             spread = float(np.abs(targets).max())
+            if not np.isfinite(spread):
+                raise ValueError("y spreads over more than float64 can hold; divide it by a constant first.")
             scale = 2.0 ** np.ceil(np.log2(spread)) if spread > 0 else 1.0
             targets, start = targets / scale, np.zeros(1)
         row_loss_weight = self._loss_weight(y, weight)
@@ -225,6 +237,23 @@ class GradientBoostingBase(BaseEstimator):
         if (signs[self._encoder.categorical] != 0).any():
             raise ValueError("monotonic_cst must be 0 for categorical features: they have no order.")
         return np.where(signs != 0, signs, kind).astype(np.int8)
+
+    def _countable(self, weight: np.ndarray) -> np.ndarray:
+        """Weights as they are where they can count rows; scaled to mean 1, with a warning, where they cannot."""
+        n, largest = len(weight), float(weight.max())
+        total = largest * float(np.sort(weight / largest).sum())
+        two_leaves = 2 * self.min_samples_leaf
+        enough = total >= min(n, two_leaves) or (n < two_leaves and total > 2.0**-50)  # few rows: no split anyhow
+        if enough and total <= 2.0**50:
+            return weight
+        warnings.warn(
+            f"sample_weight sums to {total:g}, and a row of weight w counts as w rows: that cannot be meant beside "
+            f"min_samples_leaf={self.min_samples_leaf}, so the weights are scaled to mean 1; pass them so.",
+            UserWarning,
+            stacklevel=5,
+        )
+        relative = weight / largest
+        return relative * (n / np.sort(relative).sum())
 
     def _weigh_classes(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
         return weight

@@ -180,7 +180,7 @@ class Booster:
             for _ in range(4):  # an outlier makes the first bound coarse; each pass sharpens it
                 self.team.run(lambda t, k=k: self._gradients(t, k))
                 magnitude, _ = self._sums()
-                if magnitude == 0:
+                if magnitude == 0:  # a perfect start, or targets that no float32 holds
                     break
                 self._rescale(k)
                 if magnitude > 0.1 * SUM_LIMIT:
@@ -206,6 +206,11 @@ class Booster:
         total = self._total_weight(n_rows)
         while True:
             scale = self.scale[k].tolist()
+            if not all(0 < x < np.inf for x in scale):
+                raise ValueError(
+                    f"training diverged in tree {self.n_trees + 1}: scores or gradients are beyond float32. "
+                    "Lower learning_rate, or divide y by a constant."
+                )
             rules = Rules(
                 L, growth.max_depth, growth.level_wise, growth.min_samples_leaf - 0.5, 1e-3, growth.l2, growth.min_gain,
                 1 / scale[0], 1 / scale[1], self.weight_unit, total, self.stride, growth.n_features_tried,
