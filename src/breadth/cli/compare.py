@@ -22,6 +22,7 @@ def compare(
     data: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     target: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     header: bool = True,
+    encoding: str = "utf-8",
     task: Literal["binary", "multiclass", "regression"] | None = None,
     suite: Annotated[bool, Parameter(negative="")] = False,
     metric: str | None = None,
@@ -49,6 +50,7 @@ def compare(
         data: files (CSV, TSV, Parquet, JSON Lines) or names of embedded sets; the comparison's own when left out.
         target: column of the files to predict, by name or 0-based index.
         header: whether the files' first line names the columns.
+        encoding: of the files' text, such as cp1252.
         task: what the target asks; told from its values when left out.
         suite: run on the comparison's eight data sets and rank over them.
         metric: measure that decides the verdicts; "log loss" or "RMSE" unless the comparison says otherwise.
@@ -84,7 +86,9 @@ def compare(
         rounds=rounds if rounds is not None else 3 if quick else 5,
         threads=cores,
     )
-    prepared = tables(comparison, data or (), target=target, header=header, task=task, suite=suite, quick=quick)
+    prepared = tables(
+        comparison, data or (), target=target, header=header, encoding=encoding, task=task, suite=suite, quick=quick
+    )
     plan = lay_out(
         comparison,
         prepared,
@@ -97,10 +101,17 @@ def compare(
     return _dry_run(plan, db) if dry_run else _run(plan, db, output, started)
 
 
+def _warn(plan: Plan) -> None:
+    for table in plan.tables.values():
+        for warning in table.warnings:
+            print(f"{table.table.name}: {warning}", file=sys.stderr)
+
+
 def _dry_run(plan: Plan, db: Path) -> int:
     from breadth.evidence import runner
     from breadth.evidence.store import Store
 
+    _warn(plan)
     if db.exists():
         with Store(db) as store:
             needed, left = runner.estimate(plan, store), runner.remaining(plan, store)
@@ -126,9 +137,7 @@ def _run(plan: Plan, db: Path, output: str, started: float) -> int:
     from breadth.evidence.store import Store
 
     console = Console(stderr=True)
-    for table in plan.tables.values():
-        for warning in table.warnings:
-            print(f"{table.table.name}: {warning}", file=sys.stderr)
+    _warn(plan)
     print(f"threads: {plan.settings.threads_line()}", file=sys.stderr)
     with Store(db) as store:
         print(f"cells: {runner.remaining(plan, store)} of {len(plan.jobs)} to measure, kept in {db}", file=sys.stderr)

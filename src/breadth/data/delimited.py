@@ -76,7 +76,8 @@ def read_delimited(data: bytes, source: str, *, header: bool, delimiter: str | N
     if blank:
         frame = frame.with_row_index("").filter(~pl.col("").is_in(blank)).drop("")
     if frame.is_empty():
-        raise DataError(f"{source}: the file has a header and no rows; pass header=False if the first line is data")
+        mend = "pass header=False (--no-header) if the first line is data"
+        raise DataError(f"{source}: the file has a header and no rows; {mend}")
 
     def locate(rows: Sequence[int]) -> list[str]:
         wanted, lines, row = list(rows), [], 0
@@ -141,12 +142,12 @@ def _names(first: list[str], header: bool, text: _Text) -> tuple[list[str], tupl
     numbers = [name for name in names if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", name)]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        mend = "if the first line is data, pass header=False" if numbers else "rename one of them"
+        mend = "if the first line is data, pass header=False (--no-header)" if numbers else "rename one of them"
         raise DataError(f"{where}: duplicate column name {', '.join(map(repr, twice))}; {mend}")
     if numbers and not _are_consecutive(numbers):
         return names, (
             f"The first line of {text.source} looks like data ({', '.join(numbers[:3])}, ...) but was read "
-            "as the header; pass header=False if it is.",
+            "as the header; pass header=False (--no-header) if it is.",
         )
     return names, ()
 

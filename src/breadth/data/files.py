@@ -100,7 +100,7 @@ def _to_utf8(data: bytes, source: str, encoding: str) -> bytes:
                 line = data.count(b"\n", 0, error.start) + 1
                 raise DataError(
                     f"{source}: line {line}: byte 0x{data[error.start]:02x} at offset {error.start} is not UTF-8; "
-                    "pass encoding='cp1252' (Windows) or 'latin-1', or save the file as UTF-8"
+                    "pass encoding='cp1252' (Windows; --encoding cp1252) or 'latin-1', or save the file as UTF-8"
                 ) from error
     else:
         try:

@@ -80,6 +80,7 @@ def tables(
     *,
     target: str | int | None = None,
     header: bool = True,
+    encoding: str = "utf-8",
     task: Task | None = None,
     suite: bool = False,
     quick: bool = False,
@@ -91,6 +92,7 @@ def tables(
         data: files (anything that exists, or has a folder or a dot in it) and names of embedded sets.
         target: of the files, by name or 0-based index.
         header: whether the files' first line names the columns.
+        encoding: of the files' text.
         task: what the files' target asks; None lets the reader tell.
         suite: take the comparison's suite of eight; not together with data.
         quick: take the comparison's quick data where nothing else is asked for.
@@ -113,10 +115,8 @@ def tables(
         raise ValueError("--target belongs to a file given with --data; embedded sets have their own target")
     if task is not None and not files:
         raise ValueError("--task belongs to a file given with --data; embedded sets have their own task")
-    return [
-        from_dataset(read_table(name, header=header, target=target, task=task) if _is_file(name) else load(name))
-        for name in names
-    ]
+    how: dict[str, Any] = {"header": header, "encoding": encoding, "target": target, "task": task}
+    return [from_dataset(read_table(name, **how) if _is_file(name) else load(name)) for name in names]
 
 
 def lay_out(

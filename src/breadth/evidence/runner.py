@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import joblib
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -111,7 +110,7 @@ def _run_quality(plan: Plan, store: Store, jobs: Sequence[Job], deadline: float 
             store.put(key, result)
             del waiting[key]
             advance(key, result)
-    except TerminatedWorkerError:
+    except BrokenProcessPool:
         # Nobody says which cell took the worker down: run what is left one at a time, each able to die alone.
         with _Serial() as process:
             for job in waiting.values():
