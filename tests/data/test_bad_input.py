@@ -34,7 +34,7 @@ def test_a_file_of_blanks_is_empty(tmp_path, content):
 
 
 def test_a_header_without_rows_is_refused(tmp_path):
-    refuse(tmp_path / "t.csv", "a,b,y\n", "a header and no rows; pass header=False (--no-header) if")
+    refuse(tmp_path / "t.csv", "a,b,y\n", "a header and no rows; pass header=False")
     refuse(tmp_path / "t.csv", "a,b,y", "a header and no rows")
     pl.DataFrame({"a": [], "y": []}).write_parquet(tmp_path / "u.parquet")
     with pytest.raises(DataError, match="2 columns and no rows"):
