@@ -10,5 +10,5 @@ COMPARISON = Comparison(
     data=("breast_cancer", "digits", "fair", "randhie_any", "higgs_like:100000"),
     quick_data=("fair", "randhie_any", "higgs_like:100000"),
     suite="eight",
-    quick={"breadth forest": {"n_estimators": 30}},
+    quick={"breadth forest": {"n_estimators": 20}},
 )
