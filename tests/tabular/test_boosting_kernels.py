@@ -101,6 +101,15 @@ def test_logistic_gradients_hold_at_huge_scores():
     np.testing.assert_allclose(h / 1e6, [0, 0, 0.25, 0, 0], atol=1e-6)
 
 
+def test_the_packed_sigmoid_is_off_by_less_than_its_docstring_says():
+    score = np.linspace(-30, 30, 200_001).astype(np.float32)
+    packed, sums = np.empty(len(score), np.int64), np.zeros(8, np.int64)
+    zero = np.zeros(len(score), np.float32)
+    gradient_pass(0, 1, Logistic(), zero, None, score, None, None, np.array([2.0**30, 1.0]), packed, sums)
+    expected = 1 / (1 + np.exp(-score.astype(np.float64)))
+    assert np.abs((packed >> 32) / 2.0**30 - expected).max() < 2.4e-7
+
+
 def test_softmax_probabilities_are_a_softmax_of_scores_plus_leaves():
     rng = np.random.default_rng(1)
     score = rng.normal(scale=50, size=(4, 100)).astype(np.float32)
