@@ -31,6 +31,8 @@ type: $(VENV)/.installed
 	$(VENV)/bin/pyrefly check
 
 bench: $(VENV)/.installed
+	@# its install compiles C++: where there is no compiler, that peer's rows say so
+	-$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(VENV)/bin/python benchmarks/run.py
 
 docs: $(VENV)/.installed

@@ -1,0 +1,1 @@
+"""Text: tokenizers (BPE, WordPiece, Unigram) with their files, and features of text."""
