@@ -78,6 +78,7 @@ def utf8_bytes(text: str) -> NDArray[np.uint8]:
         return np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"text has the lone surrogate U+{ord(text[error.start]):04X} at character {error.start}, which UTF-8 cannot "
-            "encode; decode its source with errors='replace', or text.encode('utf-16', 'surrogatepass').decode('utf-16')"
+            f"text has the lone surrogate U+{ord(text[error.start]):04X} at character {error.start}, which UTF-8 "
+            "cannot say; read its source with errors='replace', or join halves of pairs by "
+            "text.encode('utf-16', 'surrogatepass').decode('utf-16')"
         ) from None

@@ -5,14 +5,182 @@ The published patterns have scanners in Numba; any other pattern runs in the `re
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from breadth.text.unicode_classes import LETTER, MARK, bert_table, class_table
+
 Splitter = Callable[[NDArray[np.uint8]], NDArray[np.int64]]
+PatternName = Literal["gpt2", "cl100k", "o200k", "llama3", "qwen2"]
+
+_CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_WHITE = r"\s*[\r\n]+|\s+(?!\S)|\s+"
+_CAPITALS, _SMALL = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+
+
+def _cl100k_like(numbers: str) -> str:
+    return rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{numbers}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{_WHITE}"
+
+
+def _o200k_like(numbers: str, contractions: str) -> str:
+    return (
+        rf"[^\r\n\p{{L}}\p{{N}}]?{_CAPITALS}*{_SMALL}+{contractions}|"
+        rf"[^\r\n\p{{L}}\p{{N}}]?{_CAPITALS}+{_SMALL}*{contractions}|"
+        rf"{numbers}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_WHITE}"
+    )
+
+
+PATTERNS: dict[PatternName, str] = {
+    "gpt2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+    "cl100k": (
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|"
+        r"\s+(?!\S)|\s"
+    ),
+    "o200k": _o200k_like(r"\p{N}{1,3}", f"{_CONTRACTIONS}?"),
+    "llama3": _cl100k_like(r"\p{N}{1,3}"),
+    "qwen2": _cl100k_like(r"\p{N}"),
+}
+"""The pattern of each name as its model publishes it; Llama 4 and GPT-OSS take o200k's, Qwen 3 takes Qwen 2's."""
+
+
+class _Rules(NamedTuple):
+    """Which scanner serves a pattern, and with what."""
+
+    family: Literal["gpt2", "cl100k", "o200k"]
+    letters: int = LETTER
+    max_digits: int = 3
+    final_run: bool = False  # white space at the end of the text is one piece, newlines or not
+    contractions: bool = True
+
+
+_RULES: dict[str, _Rules] = {
+    PATTERNS["gpt2"]: _Rules("gpt2"),
+    # as first released, and as tiktoken writes it
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?[\p{L}]+| ?[\p{N}]+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+": _Rules("gpt2"),
+    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s": _Rules("gpt2"),
+    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+": _Rules("gpt2"),
+    PATTERNS["cl100k"]: _Rules("cl100k", final_run=True),
+    PATTERNS["llama3"]: _Rules("cl100k"),
+    # as tiktoken wrote cl100k before its possessive form
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+": (
+        _Rules("cl100k")
+    ),
+    PATTERNS["qwen2"]: _Rules("cl100k", max_digits=1),
+    # Qwen 3.5: marks are letters
+    rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?[\p{{L}}\p{{M}}]+|\p{{N}}| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+[\r\n]*|{_WHITE}": (
+        _Rules("cl100k", letters=LETTER | MARK, max_digits=1)
+    ),
+    PATTERNS["o200k"]: _Rules("o200k"),
+    # Mistral's Tekken
+    _o200k_like(r"\p{N}", ""): _Rules("o200k", max_digits=1, contractions=False),
+}
 
 
 def splitter(pattern: str) -> Splitter:
-    """A function from the UTF-8 of a text to the byte end of each piece that a pattern cuts it into."""
-    raise NotImplementedError(pattern)
+    r"""A function that cuts a text into the matches of a pattern and what lies between them.
+
+    Args:
+        pattern: a name of `PATTERNS`, or a regular expression. The patterns of GPT-2, cl100k, o200k, Llama 3 and 4,
+            GPT-OSS, Qwen 2 to 3.5 and Tekken are known by their text, in each form that they are published in, and have
+            scanners; any other pattern runs in `regex`, an order of magnitude slower.
+
+    Returns:
+        A function of the UTF-8 of a text, uint8 of shape (bytes,), that gives the byte end of each piece, int64 of
+        shape (pieces,): the pieces follow each other without a gap. It may be called from many threads.
+
+    Raises:
+        ValueError: if the pattern is no regular expression that `regex` understands; from the function, if a pattern
+            that has no scanner meets bytes that are not UTF-8.
+
+    Cost: O(bytes); a scanner releases the GIL.
+    Deviations: `\p{...}` and `\s` are those of the installed `regex`, whose Unicode may be newer than a peer's; `$` is
+        the end of the text, as in tiktoken, where Oniguruma would also take the end of a line.
+    References: Radford et al. 2019, section 2.2; patterns of openai/tiktoken (`openai_public.py`) and of the models'
+        `tokenizer.json`.
+    Peer: `regex.finditer` on the pattern, exact (A).
+    """
+    pattern = PATTERNS.get(cast(PatternName, pattern), pattern)
+    rules = _RULES.get(pattern)
+    return _regex_splitter(pattern) if rules is None else functools.partial(_scan, rules=rules)
+
+
+def bert_words(data: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """BERT's words: white space dropped, every punctuation mark alone.
+
+    Args:
+        data: UTF-8 of a text, shape (bytes,).
+
+    Returns:
+        The words' bytes without what lay between them, shape (bytes kept,); the byte end of each word in it, shape
+        (words,); the byte at which each word begins in `data`, shape (words,).
+
+    Cost: O(bytes); releases the GIL.
+    References: Devlin et al. 2019; `BasicTokenizer` of google-research/bert, whose splitting this is without its
+        normalising.
+    Peer: tokenizers.pre_tokenizers.BertPreTokenizer, exact on every code point that both know (A).
+    """
+    from breadth.text.scan_bert_kernels import scan_bert
+
+    words = np.empty(data.size, dtype=np.uint8)
+    starts, ends = np.empty(data.size, dtype=np.int64), np.empty(data.size, dtype=np.int64)
+    k = scan_bert(data, bert_table(), words, starts, ends)
+    size = int(ends[k - 1]) if k else 0
+    return words[:size], _shrunk(ends, k), _shrunk(starts, k)
+
+
+def _scan(data: NDArray[np.uint8], *, rules: _Rules) -> NDArray[np.int64]:
+    ends = np.empty(data.size, dtype=np.int64)  # as many pieces as bytes at the most
+    table = class_table()
+    if rules.family == "gpt2":
+        from breadth.text.scan_kernels import scan_gpt2
+
+        k = scan_gpt2(data, table, ends)
+    elif rules.family == "cl100k":
+        from breadth.text.scan_kernels import scan_cl100k
+
+        k = scan_cl100k(data, table, ends, rules.letters, rules.max_digits, rules.final_run)
+    else:
+        from breadth.text.scan_o200k_kernels import scan_o200k
+
+        k = scan_o200k(data, table, ends, rules.max_digits, rules.contractions)
+    return _shrunk(ends, k)
+
+
+def _shrunk(array: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """The first entries of a fresh array, giving the rest of its memory back."""
+    array.resize(size, refcheck=False)
+    return array
+
+
+def _regex_splitter(pattern: str) -> Splitter:
+    try:
+        import regex
+    except ImportError as error:
+        raise ImportError(
+            "this pattern has no scanner and needs the regex package: pip install breadth[text]"
+        ) from error
+    # operations on sets (`&&`, in Kimi K2's pattern) are of regex's version 1
+    flags = regex.VERSION1 if "&&" in pattern else regex.VERSION0
+    try:
+        compiled = regex.compile(pattern, flags)
+    except regex.error as error:
+        named = ", ".join(get_args(PatternName))
+        raise ValueError(
+            f"pattern {pattern!r} is neither one of {named} nor a regular expression that regex reads: {error}"
+        ) from None
+
+    def split(data: NDArray[np.uint8]) -> NDArray[np.int64]:
+        text = data.tobytes().decode("utf-8")
+        cuts = {len(text)} if text else set()
+        for match in compiled.finditer(text):
+            cuts.update(match.span())
+        cuts.discard(0)
+        # byte at which each character begins, and where the text ends: (characters + 1,)
+        starts = np.append(np.flatnonzero((data & 0xC0) != 0x80), data.size)
+        return starts[np.fromiter(sorted(cuts), dtype=np.int64, count=len(cuts))]
+
+    return split

@@ -1,4 +1,4 @@
-"""The class of every code point, as the pre-tokenising patterns tell them apart: letters by case, marks, numbers, space.
+"""The class of every code point, as pre-tokenising patterns tell them apart: letters by case, marks, numbers, space.
 
 Derived from the `regex` package when first asked for, so that a scanner and a pattern that falls back to `regex` agree.
 """
@@ -44,7 +44,7 @@ def class_table() -> NDArray[np.uint8]:
 
 @functools.cache
 def bert_table() -> NDArray[np.uint8]:
-    """Class of each code point to BERT's splitting: SPACE (white space), OTHER (punctuation) or LETTER_OTHER (the rest).
+    """Class of each code point to BERT's splitting: SPACE, OTHER (punctuation) or LETTER_OTHER (all the rest).
 
     Returns:
         Read-only, shape (2^21,). Punctuation is category P and the ASCII symbols `$+<=>^`|~`.
