@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ def build_trie(keys: Sequence[bytes], numbers: Sequence[int] | NDArray[np.intege
     Peer: a dictionary of all prefixes, in its test (B).
     """
     order = sorted(range(len(keys)), key=keys.__getitem__)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in itertools.pairwise(order):
         if keys[before] == keys[after]:
             raise ValueError(f"keys must be unique, but {keys[after]!r} stands at {before} and at {after}")
     if order and not keys[order[0]]:

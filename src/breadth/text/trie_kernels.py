@@ -5,7 +5,7 @@ A state is an index into three arrays: `unit` (uint32: 22 bits of base, a flag f
 `base(s) ^ c`, and it exists when the unit there carries label c. No two states share a base, so the label alone proves
 the parent, and one load decides a step. A unit not in use has label 256, which no byte equals.
 
-References: Aoe 1989, IEEE TSE 15(9), 1066-1077 (double array); Yata et al. 2007 (a label instead of a parent in `check`).
+References: Aoe 1989, IEEE TSE 15(9) (double array); Yata et al. 2007, IPM 43(1) (a label in place of a parent).
 """
 
 from __future__ import annotations
