@@ -1,0 +1,314 @@
+"""k-means: rows in k groups around their means."""
+
+from __future__ import annotations
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, Self
+
+import joblib
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from breadth.tabular.blas import granted_threads, one_thread
+from breadth.tabular.cluster_kernels import assign, assign_and_sum, squared_distances
+from breadth.tabular.trees.compilation import announced
+
+_SEGMENTS = 16  # parts that are summed apart and then in order, whatever the number of threads
+_SMALL = 4096  # rows of a part at least
+
+
+class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+    """Lloyd's k-means: minimises sum_i w_i |x_i - c_(l_i)|^2 by turns over labels l and centres c.
+
+    Seeding draws scikit-learn's random numbers in its order, so an equal random_state starts from equal centres.
+    Everything is the same to the bit for any number of threads.
+
+    Args:
+        n_clusters: k, in [1, rows].
+        init: "k-means++" (greedy: 2 + floor(log k) draws in proportion to the squared distance from the nearest centre
+            so far, of which the best stays), "random" (k distinct rows), or centres of shape (k, features).
+        n_init: runs from different seeds, of which that with the least inertia stays; "auto" is 1, and 10 with
+            "random".
+        max_iter: iterations at most, >= 1.
+        tol: a run ends when the squared shift of all centres is at most tol times the mean variance of a feature.
+        random_state: None, an integer or a RandomState.
+        n_jobs: threads, >= 1, or -1 for every core; None means as many as BLAS has been granted.
+
+    Attributes:
+        cluster_centers_: shape (k, features), of X's dtype.
+        labels_: of the training rows, shape (rows,), int32.
+        inertia_: the sum that is minimised.
+        n_iter_: iterations of the run that stayed.
+
+    Raises:
+        ValueError: if X is sparse, holds NaN or infinity, or has fewer than k rows; or a parameter is not among those
+            above.
+
+    Cost: an iteration takes 2 n k p operations in matrix products, in the dtype of X (float32 or float64); memory
+        one copy of X, and 16 k p numbers.
+    Deviations:
+        1. float32 rows are summed in float64.
+        2. A centre that loses all its rows moves to the row farthest from its own centre, as in scikit-learn; of
+           equally far rows the first. Where no row is away from its centre, it stays.
+        3. No Elkan variant, and no sparse input (as `X.toarray()`, or after TruncatedSVD).
+    References: Lloyd 1982, IEEE Trans. Information Theory 28(2), section III; Arthur & Vassilvitskii 2007, SODA,
+        section 2.2 (k-means++) and 5 (its greedy variant).
+    Peer: sklearn.cluster.KMeans from the same centres, and from the same random_state, float64, 1e-12 (A).
+    In production: use it for vector quantisation and for compact groups of similar size, on scaled columns; not where
+        groups are elongated or of very different density.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        init: Literal["k-means++", "random"] | ArrayLike = "k-means++",
+        n_init: int | Literal["auto"] = "auto",
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        random_state: int | np.random.RandomState | None = None,
+        n_jobs: int | None = None,
+    ):
+        self.n_clusters = n_clusters
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Find the centres.
+
+        Args:
+            X: rows, shape (rows, features).
+            y: ignored.
+            sample_weight: >= 0, shape (rows,); None means 1. A row of weight 0 has a label but no say.
+
+        Returns:
+            The fitted estimator.
+        """
+        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C")
+        self._check(X)
+        weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        mean = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
+        rows = X - mean  # |x - c|^2 comes from products: less of it cancels near the mean
+        seeds = None if isinstance(self.init, str) else np.asarray(self.init, dtype=X.dtype) - mean
+        random = check_random_state(self.random_state)
+        n_init = (
+            self.n_init if self.n_init != "auto" else 10 if isinstance(self.init, str) and self.init == "random" else 1
+        )
+        tolerance = self.tol * float(np.var(rows, axis=0, dtype=np.float64).mean())
+        best: tuple[float, NDArray, NDArray, int] | None = None
+        with announced(), one_thread(), _pool(self._n_threads()) as pool:
+            for _ in range(1 if seeds is not None else n_init):
+                start = seeds if seeds is not None else _seed(rows, weight, self.n_clusters, self.init, random)
+                run = _lloyd(rows, weight, start, self.max_iter, tolerance, pool)
+                if best is None or run[0] < best[0]:
+                    best = run
+        assert best is not None
+        self.inertia_, self.labels_, centres, self.n_iter_ = best
+        self.cluster_centers_ = centres + mean
+        self._n_features_out = self.n_clusters
+        found = len(np.unique(self.labels_))
+        if found < self.n_clusters:
+            warnings.warn(
+                f"X has {found} distinct clusters, fewer than n_clusters = {self.n_clusters}: are rows duplicates?",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def _check(self, X: NDArray) -> None:
+        for name, value in (("n_clusters", self.n_clusters), ("max_iter", self.max_iter), ("n_init", self.n_init)):
+            if name == "n_init" and isinstance(value, str):
+                if value != "auto":
+                    raise ValueError(f"n_init must be an integer or 'auto', got {value!r}")
+            elif not isinstance(value, int | np.integer) or isinstance(value, bool):
+                raise TypeError(f"{name} must be an integer, got {value!r}")
+            elif value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if not self.tol >= 0:
+            raise ValueError(f"tol must be >= 0, got {self.tol}")
+        if self.n_clusters > len(X):
+            raise ValueError(f"n_clusters must be at most n_samples = {len(X)}, got {self.n_clusters}")
+        if isinstance(self.init, str):
+            if self.init not in ("k-means++", "random"):
+                raise ValueError(f"init must be 'k-means++', 'random' or an array of centres, got {self.init!r}")
+            return
+        given = np.asarray(self.init, dtype=np.float64)
+        if given.shape != (self.n_clusters, X.shape[1]):
+            raise ValueError(f"init must have shape {(self.n_clusters, X.shape[1])}, got {given.shape}")
+        if not np.isfinite(given).all():
+            raise ValueError("init must be finite, got NaN or infinity")
+
+    def _n_threads(self) -> int:
+        return granted_threads() if self.n_jobs is None else joblib.effective_n_jobs(self.n_jobs)
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int32]:
+        """Label of the nearest centre, of equally near ones the first, shape (rows,)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
+        mean = self.cluster_centers_.mean(axis=0, dtype=np.float64)
+        centres = (self.cluster_centers_ - mean).astype(X.dtype)
+        return nearest_centres(X - mean.astype(X.dtype), centres, n_threads=self._n_threads())
+
+    def transform(self, X: ArrayLike) -> NDArray:
+        """Distance from each centre, shape (rows, k)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
+        out = np.empty((len(X), self.n_clusters))
+        for j in range(self.n_clusters):
+            squared_distances(X, self.cluster_centers_[j : j + 1], np.zeros(len(X), dtype=np.int32), out[:, j])
+        return np.sqrt(out).astype(X.dtype, copy=False)
+
+    def score(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> float:
+        """Minus the sum of w_i |x_i - c|^2, c the nearest centre of each row."""
+        labels = self.predict(X)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        return -float(_from_own(X, self.cluster_centers_, labels) @ weight)
+
+
+def nearest_centres(rows: NDArray, centres: NDArray, *, n_threads: int = 1) -> NDArray[np.int32]:
+    """Index of each row's nearest centre by Euclidean distance, of equally near ones the first.
+
+    Args:
+        rows: shape (n, p), float32 or float64, contiguous.
+        centres: shape (k, p), of the same dtype.
+        n_threads: >= 1; the answer does not depend on it.
+
+    Returns:
+        Shape (n,).
+    """
+    labels = np.empty(len(rows), dtype=np.int32)
+    centres = np.ascontiguousarray(centres)
+    half_square = _half_square(centres)
+    with announced(), one_thread(), _pool(n_threads) as pool:
+        parts = _segments(len(rows))
+        list(pool(lambda part: assign(rows[part], centres, half_square, labels[part]), parts))
+    return labels
+
+
+def _half_square(centres: NDArray) -> NDArray:
+    return (0.5 * np.einsum("ij,ij->i", centres, centres, dtype=np.float64)).astype(centres.dtype)
+
+
+def _segments(n: int) -> list[slice]:
+    step = max(_SMALL, -(-n // _SEGMENTS))
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+class _pool:
+    """Context in which `pool(function, parts)` maps, on threads if there are several."""
+
+    def __init__(self, n_threads: int) -> None:
+        self._threads = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
+
+    def __enter__(self):
+        return map if self._threads is None else self._threads.map
+
+    def __exit__(self, *error: object) -> None:
+        if self._threads is not None:
+            self._threads.shutdown()
+
+
+def _from_own(rows: NDArray, centres: NDArray, labels: NDArray[np.int32]) -> NDArray[np.float64]:
+    out = np.empty(len(rows))
+    squared_distances(rows, centres, labels, out)
+    return out
+
+
+def _seed(rows: NDArray, weight: NDArray, k: int, init: object, random: np.random.RandomState) -> NDArray:
+    """Centres to start from, shape (k, p), drawn among the rows."""
+    n = len(rows)
+    share = weight / weight.sum()
+    if init == "random":
+        return rows[random.choice(n, size=k, replace=False, p=share)]
+    square = np.einsum("ij,ij->i", rows, rows)
+    chosen = np.empty(k, dtype=np.int64)
+    chosen[0] = random.choice(n, p=share)
+    nearest = _squares_from(rows, square, chosen[:1])[0]
+    potential = nearest @ weight
+    for c in range(1, k):
+        drawn = random.uniform(size=2 + int(np.log(k))) * potential
+        candidates = np.searchsorted(np.cumsum(weight * nearest, dtype=np.float64), drawn)
+        candidates = np.minimum(candidates, n - 1)  # the potential and the sum's last entry may differ by rounding
+        closer = np.minimum(nearest, _squares_from(rows, square, candidates))
+        potentials = closer @ weight
+        best = int(potentials.argmin())
+        potential, nearest, chosen[c] = potentials[best], closer[best], candidates[best]
+    return rows[chosen]
+
+
+def _squares_from(rows: NDArray, square: NDArray, which: NDArray[np.int64]) -> NDArray:
+    """|x_i - x_j|^2 for j in `which`, shape (which, n)."""
+    squares = rows[which] @ rows.T
+    squares *= -2
+    squares += square[which, None]
+    squares += square
+    np.maximum(squares, 0, out=squares)
+    squares[np.arange(len(which)), which] = 0
+    return squares
+
+
+def _lloyd(
+    rows: NDArray, weight: NDArray, centres: NDArray, max_iter: int, tolerance: float, pool
+) -> tuple[float, NDArray[np.int32], NDArray, int]:
+    """Inertia, labels, centres and iterations from one start."""
+    n, p = rows.shape
+    k = len(centres)
+    centres = np.ascontiguousarray(centres)
+    labels = np.full(n, -1, dtype=np.int32)
+    segments = _segments(n)
+    total, mass = np.empty((len(segments), k, p)), np.empty((len(segments), k))
+    same = False
+    iterations = 0
+    while iterations < max_iter:
+        iterations += 1
+        total[:], mass[:] = 0, 0
+        half_square, before = _half_square(centres), labels.copy()
+
+        def work(s: int, centres=centres, half_square=half_square) -> None:
+            part = segments[s]
+            assign_and_sum(rows[part], weight[part], centres, half_square, labels[part], total[s], mass[s])
+
+        list(pool(work, range(len(segments))))
+        sums, masses = total.sum(axis=0), mass.sum(axis=0)
+        _refill_empty(rows, weight, centres, labels, sums, masses)
+        moved = np.where(masses[:, None] > 0, sums / np.where(masses > 0, masses, 1)[:, None], centres)
+        moved = moved.astype(rows.dtype)
+        shift = float(np.sum((moved.astype(np.float64) - centres) ** 2))
+        centres = moved
+        same = np.array_equal(labels, before)
+        if same or shift <= tolerance:
+            break
+    if not same:  # the labels are those of the centres before the last step
+        half_square = _half_square(centres)
+        list(pool(lambda part: assign(rows[part], centres, half_square, labels[part]), segments))
+    inertia = float(_from_own(rows, centres, labels) @ weight.astype(np.float64))
+    return inertia, labels, centres, iterations
+
+
+def _refill_empty(
+    rows: NDArray, weight: NDArray, centres: NDArray, labels: NDArray[np.int32], sums: NDArray, masses: NDArray
+) -> None:
+    """Give each cluster without weight the row farthest from its centre, which leaves its own cluster's sum."""
+    empty = np.flatnonzero(masses == 0)
+    if not len(empty):
+        return
+    distance = np.where(weight > 0, _from_own(rows, centres, labels), 0.0)
+    farthest = np.argsort(-distance, kind="stable")[: len(empty)]
+    for cluster, row in zip(empty, farthest, strict=True):
+        if distance[row] == 0:
+            return
+        w, own = float(weight[row]), labels[row]
+        sums[own] -= w * rows[row].astype(np.float64)
+        masses[own] -= w
+        sums[cluster] = w * rows[row].astype(np.float64)
+        masses[cluster] = w

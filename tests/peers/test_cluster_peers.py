@@ -1,0 +1,58 @@
+"""KMeans beside scikit-learn's, in float64."""
+
+import numpy as np
+import pytest
+import sklearn.cluster
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_digits, load_wine
+
+from breadth.tabular.cluster import KMeans
+
+
+def assert_same(ours, peer):
+    assert_array_equal(ours.labels_, peer.labels_)
+    assert_allclose(ours.cluster_centers_, peer.cluster_centers_, rtol=1e-12, atol=1e-12)  # sums in another order
+    assert_allclose(ours.inertia_, peer.inertia_, rtol=1e-12)
+    assert ours.n_iter_ == peer.n_iter_
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("mean", [0.0, 1e4])
+@pytest.mark.parametrize("data", [load_wine, load_digits])
+def test_from_the_same_centres_every_step_is_scikit_learns(data, mean, weighted):
+    X = data(return_X_y=True)[0].astype(np.float64)
+    X = X + np.random.default_rng(0).normal(size=X.shape) * 1e-3 + mean  # no ties
+    weight = np.random.default_rng(1).uniform(0.1, 2, len(X)) if weighted else None
+    start = X[:: len(X) // 12][:12]
+    for max_iter in (1, 5, 300):
+        ours = KMeans(12, init=start, max_iter=max_iter, tol=1e-6).fit(X, sample_weight=weight)
+        peer = sklearn.cluster.KMeans(12, init=start, n_init=1, max_iter=max_iter, tol=1e-6)
+        assert_same(ours, peer.fit(X, sample_weight=weight))
+        # the peer takes distances from a matrix product, which at the mean 1e4 leaves fewer digits
+        assert_allclose(ours.transform(X), peer.transform(X), rtol=1e-10 if mean == 0 else 1e-4)
+        assert_array_equal(ours.predict(X), peer.predict(X))
+
+
+@pytest.mark.parametrize("init", ["k-means++", "random"])
+@pytest.mark.parametrize("seed", range(5))
+def test_an_equal_random_state_gives_equal_clusters(seed, init):
+    X = np.random.default_rng(seed).normal(size=(1500, 7))
+    ours = KMeans(11, init=init, n_init=3, random_state=seed).fit(X)
+    assert_same(ours, sklearn.cluster.KMeans(11, init=init, n_init=3, random_state=seed).fit(X))
+
+
+def test_empty_clusters_are_refilled_as_scikit_learn_does():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    start = np.vstack([X[:3], rng.normal(size=(4, 3)) + 1e3])  # four centres that no row is near
+    ours = KMeans(7, init=start, tol=0).fit(X)
+    assert_same(ours, sklearn.cluster.KMeans(7, init=start, n_init=1, tol=0).fit(X))
+
+
+def test_float32_is_as_near_to_float64_as_scikit_learns():
+    X = np.random.default_rng(0).normal(size=(3000, 16))
+    start = X[:10]
+    exact = KMeans(10, init=start, max_iter=20, tol=0).fit(X).inertia_
+    ours = KMeans(10, init=start, max_iter=20, tol=0).fit(X.astype(np.float32))
+    assert ours.cluster_centers_.dtype == np.float32
+    assert_allclose(ours.inertia_, exact, rtol=1e-4)  # a row may change sides at a rounding of float32
