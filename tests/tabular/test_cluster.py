@@ -134,7 +134,7 @@ def test_bad_parameters_are_named(parameters, error, message):
 def test_bad_data_is_named():
     with pytest.raises(ValueError, match="NaN"):
         KMeans(1).fit([[np.nan]])
-    with pytest.raises(TypeError, match="[Ss]parse"):
+    with pytest.raises(TypeError, match=r"[Ss]parse"):
         KMeans(1).fit(csr_array(np.eye(3)))
     with pytest.raises(ValueError, match=r"[Nn]egative"):
         KMeans(1).fit([[0.0], [1.0]], sample_weight=[1.0, -1.0])

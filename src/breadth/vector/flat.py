@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from breadth.tabular.blas import granted_threads, one_thread
-from breadth.tabular.trees.compilation import announced
+from breadth.tabular.blas import granted_threads
 from breadth.vector import store
 from breadth.vector.filters import Value
 from breadth.vector.index import Filter, Hits, Ids, Metadata, Metric, as_vectors, check_count, check_space
 from breadth.vector.records import Records
 from breadth.vector.rows import Rows
+from breadth.vector.scan import empty_heaps, equal_blocks, in_blocks, screening_offset, to_hits
 from breadth.vector.scan_kernels import keep_best, keep_best_screened
 
 _QUERIES = 256  # queries a block
@@ -118,30 +117,17 @@ class Flat:
         allowed = self._records.allowed(filter)
         n_allowed = int(np.count_nonzero(allowed))
         k = min(k, n_allowed)
-        score, slot = np.full((len(x), k), -np.inf), np.full((len(x), k), np.iinfo(np.int64).max)
-        if k == 0 or not len(x):
-            return Hits(self._records.ids_at(np.zeros((len(x), k), dtype=np.int64)), score.astype(np.float32))
-        threads = granted_threads() if n_threads is None else n_threads
+        score, slot = empty_heaps(len(x), k)
         dense = 2 * n_allowed >= len(allowed)  # else only the allowed vectors are gathered
         slots = np.arange(len(allowed)) if dense else np.flatnonzero(allowed)
-        step = min(_QUERIES, max(1, -(-len(x) // threads)))
+        threads = granted_threads() if n_threads is None else n_threads
 
-        def work(start: int) -> None:
-            block = slice(start, start + step)
+        def work(block: slice) -> None:
             self._scan(x[block], slots, allowed, dense, score[block], slot[block])
-            order = np.lexsort((slot[block], -score[block]), axis=-1)
-            score[block] = np.take_along_axis(score[block], order, axis=1)
-            slot[block] = np.take_along_axis(slot[block], order, axis=1)
 
-        with announced(), one_thread():
-            starts = range(0, len(x), step)
-            if threads == 1 or len(starts) == 1:
-                for start in starts:
-                    work(start)
-            else:
-                with ThreadPoolExecutor(threads) as pool:
-                    list(pool.map(work, starts))
-        return Hits(self._records.ids_at(slot), as_scores(score, self.metric))
+        if k > 0:
+            in_blocks(work, equal_blocks(len(x), largest=_QUERIES, at_least=threads), threads)
+        return to_hits(score, slot, self._records, self.metric)
 
     def _scan(self, x: NDArray, slots: NDArray, allowed: NDArray, dense: bool, score: NDArray, slot: NDArray) -> None:
         vectors, euclidean = self._vectors.view, self.metric == "euclidean"
@@ -175,24 +161,3 @@ class Flat:
         index._records = Records.from_arrays(meta["records"], arrays)
         index._vectors, index._square = Rows(arrays["vectors"]), Rows(arrays["square"])
         return index
-
-
-def screening_offset(queries: NDArray[np.float32], largest_square: float, euclidean: bool) -> NDArray[np.float64]:
-    """What turns a heap's worst score into the smallest screened value that could still beat it, shape (q, 2).
-
-    A float32 dot product of dim terms errs by at most dim eps/2 times |x| |y|; eight times that also covers the
-    rounding of |y|^2 / 2, of its subtraction and of the limit itself.
-    """
-    square = np.einsum("ij,ij->i", queries, queries, dtype=np.float64)
-    dim = queries.shape[1]
-    size = np.sqrt(square * largest_square) + (largest_square + square if euclidean else 0.0)
-    slack = 4 * (dim + 8) * float(np.finfo(np.float32).eps) * size + 1e-30
-    offset = np.empty((len(queries), 2))
-    offset[:, 0] = 0.5 if euclidean else 1.0  # minus the squared distance is 2 (x.y - |y|^2 / 2) - |x|^2
-    offset[:, 1] = (0.5 * square if euclidean else 0.0) - slack
-    return offset
-
-
-def as_scores(score: NDArray[np.float64], metric: Metric) -> NDArray[np.float32]:
-    """Scores as `Hits` has them, from those of the kernels."""
-    return (np.sqrt(np.abs(score)) if metric == "euclidean" else score).astype(np.float32)

@@ -1,0 +1,374 @@
+"""The inverted file: vectors in lists around the centres of k-means, of which a search probes the nearest."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from breadth.tabular.blas import granted_threads
+from breadth.tabular.cluster import nearest_centres
+from breadth.vector import store
+from breadth.vector.filters import Value
+from breadth.vector.index import Filter, Hits, Ids, Metadata, Metric, as_vectors, check_count, check_space
+from breadth.vector.inverted_lists import InvertedLists
+from breadth.vector.ivf_kernels import choose_lists, count_allowed, decoded_half_squares, scan_codes, scan_vectors
+from breadth.vector.product_quantization import ProductQuantizer, check_subvectors, quantising_centres
+from breadth.vector.records import Records
+from breadth.vector.rows import Rows
+from breadth.vector.scan import empty_heaps, equal_blocks, in_blocks, screening_offset, to_hits
+from breadth.vector.scan_kernels import keep_best
+
+_PER_LIST = 128  # training vectors a list
+_PER_CODEWORD = 128  # training vectors a codeword
+_ITERATIONS = 10
+_ROUTED = 256  # queries whose lists are chosen together: fixed, so that threads cannot change a rounding
+_SCANNED = 2048  # queries scanned together at most
+_TOMBSTONES = 0.5  # share of dead slots at which they are cleared away
+
+
+class IVF:
+    """Approximate search by lists: a vector lies in the list of its nearest centre, and a query probes n_probe lists.
+
+    cosine: x.y / (|x| |y|); dot: x.y; euclidean: |x - y|. With `n_subvectors` = M the residual y - c from the centre
+    is kept as M bytes of a product quantiser, and scores are those of the decoded vectors; with `rerank` = r the best
+    r k of these are scored again from the vectors themselves.
+
+    Queries that probe a list meet it together in one float32 matrix product, which only screens: what its error bound
+    cannot rule out is scored in float64. The answer is the same for any number of threads.
+
+    A filter keeps recall: lists without an allowed vector are passed over, and a query goes on until it has met as many
+    allowed vectors as it would have met vectors without a filter; if fewer are allowed, it meets all of them.
+
+    Args:
+        dim: the length of the vectors, >= 1.
+        metric: "cosine" (vectors are scaled to length 1 when added), "dot" or "euclidean".
+        n_lists: k-means centres; None takes 4 sqrt(n) of the n training vectors, or n / 39 if that is fewer.
+        n_probe: lists that a query probes, >= 1.
+        n_subvectors: M, which divides dim; None keeps the vectors themselves.
+        rerank: r >= 1, which keeps the vectors beside their codes; None trusts the codes.
+        seed: of the training.
+
+    Attributes:
+        dim, metric, n_probe, rerank: as given; n_probe may be set, and rerank changed where it is not None.
+        centres: shape (lists, dim), float32; no lists before the training.
+
+    Raises:
+        ValueError: if a parameter is outside its range, the first vectors are fewer than n_lists, or as the methods of
+            `VectorIndex` say.
+
+    Cost: training 10 iterations of k-means on at most 128 vectors a list; a query 2 dim (lists + n_probe n / lists)
+        operations in float32. Memory in bytes for n vectors: 4 dim lists + 8 n for the lists, and 4 dim n for vectors
+        or M n + 1024 dim for codes (4 dim n more with rerank), and 4 n more for Euclidean distance; `memory()` counts
+        it. Removed vectors keep their place until half of all are.
+    Deviations: lists are those of Euclidean k-means with every metric; queries rank lists by the metric itself for
+        "dot", and by Euclidean distance otherwise.
+    References: Sivic & Zisserman 2003, ICCV, section 4 (inverted file); Jegou, Douze & Schmid 2011, IEEE TPAMI 33(1),
+        section IV (residual codes).
+    Peer: faiss.IndexIVFFlat and IndexIVFPQ on the same centres and codebooks: the same ids, scores 1e-5 (A).
+    In production: use it from some 100,000 vectors where memory counts (codes) or vectors come and go all the time;
+        a graph answers single queries sooner.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        metric: Metric = "cosine",
+        n_lists: int | None = None,
+        n_probe: int = 16,
+        n_subvectors: int | None = None,
+        rerank: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        check_space(dim, metric)
+        for name, value in (("n_lists", n_lists), ("n_probe", n_probe), ("rerank", rerank)):
+            if value is None and name != "n_probe":
+                continue
+            if not isinstance(value, int | np.integer) or isinstance(value, bool):
+                raise TypeError(f"{name} must be an integer, got {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if n_subvectors is not None:
+            check_subvectors(n_subvectors, dim)
+        elif rerank is not None:
+            raise ValueError("rerank scores again what codes found; without n_subvectors scores are exact already")
+        self.dim = int(dim)
+        self.metric: Metric = metric
+        self.n_probe = n_probe
+        self.rerank = rerank
+        self.seed = seed
+        self.centres = np.zeros((0, self.dim), dtype=np.float32)
+        self._n_lists = n_lists
+        self._n_subvectors = n_subvectors
+        self._quantizer: ProductQuantizer | None = None
+        self._largest_square = 0.0  # of any vector, or decoded vector, ever added
+        self._records = Records()
+        self._lists = InvertedLists.empty(0, self._entries(np.zeros((0, self.dim), np.float32), np.zeros(0, np.int32)))
+        self._vectors = Rows(np.zeros((0, self.dim), dtype=np.float32))  # by slot, for rerank
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, id: object) -> bool:
+        return id in self._records
+
+    def train(self, vectors: ArrayLike) -> None:
+        """Find centres and codebooks; the first `add` does it with its vectors where this was not called.
+
+        Args:
+            vectors: shape (n, dim), n >= n_lists, a sample of what will be added.
+
+        Raises:
+            ValueError: if the index holds vectors, or n < n_lists.
+        """
+        rows = as_vectors(vectors, dim=self.dim, metric=self.metric)
+        if self._records.n_slots:
+            raise ValueError(f"the index holds {len(self)} vectors already: train before the first add")
+        self._check_enough(len(rows))
+        self._train(rows)
+
+    def _check_enough(self, n: int) -> None:
+        if n < (self._n_lists or 1):
+            raise ValueError(
+                f"vectors: {self._n_lists or 1} at least are needed to train as many lists, got {n}; "
+                "add more at first, call train with a sample, or take fewer n_lists"
+            )
+
+    def _train(self, rows: NDArray[np.float32]) -> None:
+        n, threads = len(rows), granted_threads()
+        n_lists = self._n_lists or max(1, min(int(4 * math.sqrt(n)), n // 39))
+        rng = np.random.default_rng(self.seed)
+        shuffled = rng.permutation(n)
+        sample = rows[np.sort(shuffled[: max(n_lists, _PER_LIST * n_lists)])]
+        start = rows[shuffled[:n_lists]]
+        self.centres = np.ascontiguousarray(quantising_centres(sample, start, _ITERATIONS, threads))
+        if self._n_subvectors is not None:
+            sample = rows[np.sort(shuffled[: 256 * _PER_CODEWORD])]
+            residual = sample - self.centres[nearest_centres(sample, self.centres, n_threads=threads)]
+            self._quantizer = ProductQuantizer.train(
+                residual, n_subvectors=self._n_subvectors, seed=self.seed, n_threads=threads
+            )
+        nothing = self._entries(rows[:0], np.zeros(0, np.int32))
+        self._lists = InvertedLists.empty(n_lists, nothing)
+
+    def _entries(self, rows: NDArray[np.float32], labels: NDArray[np.int32]) -> dict[str, NDArray]:
+        """What the lists keep of vectors, but for their slots."""
+        n = len(rows)
+        entries: dict[str, NDArray] = {"slots": np.zeros(n, dtype=np.int64)}
+        if self._n_subvectors is None:
+            entries["vectors"] = rows
+        elif self._quantizer is None:
+            entries["codes"] = np.zeros((n, self._n_subvectors), dtype=np.uint8)
+        else:
+            entries["codes"] = self._quantizer.encode(rows - self.centres[labels], n_threads=granted_threads())
+        if self.metric == "euclidean":
+            half_square = np.einsum("ij,ij->i", rows, rows, dtype=np.float64) / 2
+            if self._quantizer is not None:
+                decoded_half_squares(entries["codes"], labels, self.centres, self._quantizer.codebooks, half_square)
+            entries["half_square"] = half_square.astype(np.float32)
+        return entries
+
+    def add(self, ids: Ids, vectors: ArrayLike, metadata: Metadata | None = None) -> None:
+        """Add vectors under new ids; see `VectorIndex.add`. The first vectors train an index that is not trained."""
+        rows = as_vectors(vectors, dim=self.dim, metric=self.metric)
+        self._check_trainable(rows)
+        self._append(rows, self._records.add(ids, metadata, len(rows)))
+
+    def upsert(self, ids: Ids, vectors: ArrayLike, metadata: Metadata | None = None) -> None:
+        """Add vectors, and replace those whose ids are there; see `VectorIndex.upsert`."""
+        rows = as_vectors(vectors, dim=self.dim, metric=self.metric)
+        self._check_trainable(rows)
+        self._append(rows, self._records.upsert(ids, metadata, len(rows))[0])
+        self._clear()
+
+    def remove(self, ids: Ids) -> None:
+        """Take ids out; see `VectorIndex.remove`."""
+        self._records.remove(ids)
+        self._clear()
+
+    def metadata(self, ids: Ids) -> list[dict[str, Value]]:
+        """The metadata of each id; see `VectorIndex.metadata`."""
+        return self._records.metadata(ids)
+
+    def _check_trainable(self, rows: NDArray[np.float32]) -> None:
+        if len(rows) and not len(self.centres):
+            self._check_enough(len(rows))
+
+    def _append(self, rows: NDArray[np.float32], first: int) -> None:
+        if not len(rows):
+            return
+        if not len(self.centres):
+            self._train(rows)
+        labels = nearest_centres(rows, self.centres, n_threads=granted_threads())
+        entries = self._entries(rows, labels)
+        entries["slots"] = np.arange(first, first + len(rows))
+        self._lists.add(labels, entries)
+        if self.rerank is not None:
+            self._vectors.append(rows)
+        square = float(np.einsum("ij,ij->i", rows, rows, dtype=np.float64).max())
+        if self._quantizer is not None:  # |decoded| <= |centre| + |residual's codewords|
+            words = np.sqrt(np.square(self._quantizer.codebooks, dtype=np.float64).sum(axis=2).max(axis=1).sum())
+            centre = math.sqrt(np.square(self.centres, dtype=np.float64).sum(axis=1).max())
+            square = max(square, (centre + float(words)) ** 2)
+        self._largest_square = max(self._largest_square, square)
+
+    def _clear(self) -> None:
+        if len(self) < (1 - _TOMBSTONES) * self._records.n_slots:
+            alive = self._records.alive.view
+            living = np.flatnonzero(alive)
+            new_slot = np.cumsum(alive, dtype=np.int64) - 1
+            slots = self._lists.arrays["slots"].view
+            kept = alive[slots[self._lists.positions()]].view(np.bool_)
+            self._lists.compact(kept)
+            slots = self._lists.arrays["slots"].view
+            slots[:] = new_slot[slots]
+            if self.rerank is not None:
+                self._vectors = Rows(self._vectors.view[living])
+            self._records.keep(living)
+
+    def search(
+        self,
+        queries: ArrayLike,
+        k: int = 10,
+        filter: Filter | None = None,
+        *,
+        n_probe: int | None = None,
+        n_threads: int | None = None,
+    ) -> Hits:
+        """The k best vectors for each query that its lists hold; see `VectorIndex.search`.
+
+        Args:
+            queries: shape (q, dim).
+            k: in [1, len(index)].
+            filter: which metadata to allow.
+            n_probe: lists that a query probes, in [1, lists]; None means the index's, or all if they are fewer.
+            n_threads: None means as many as BLAS has been granted. The answer does not depend on it.
+
+        Returns:
+            Hits of k columns, or as many as the filter allows: a query probes on until it has so many.
+        """
+        x = as_vectors(queries, dim=self.dim, metric=self.metric, name="queries")
+        check_count("k", k, len(self), "vectors in the index")
+        n_lists = len(self.centres)
+        if n_probe is not None:
+            check_count("n_probe", n_probe, n_lists, "lists")
+        probes = min(self.n_probe, n_lists) if n_probe is None else n_probe
+        allowed = self._records.allowed(filter)
+        n_allowed = int(np.count_nonzero(allowed))
+        k = min(k, n_allowed)
+        found = k if self.rerank is None else min(k * self.rerank, n_allowed)
+        threads = granted_threads() if n_threads is None else n_threads
+        if k == 0 or not len(x):
+            return to_hits(*empty_heaps(len(x), k), self._records, self.metric)
+        available = self._lists.sizes
+        if n_allowed < len(allowed):
+            available = np.empty(n_lists, dtype=np.int64)
+            count_allowed(self._lists.starts, self._lists.sizes, self._lists.arrays["slots"].view, allowed, available)
+        wanted = found
+        if filter is not None:
+            wanted = min(max(found, probes * len(self) // n_lists), n_allowed)
+        score, slot = empty_heaps(len(x), found)
+        offset = screening_offset(x, self._largest_square, self.metric == "euclidean")
+        lists, counts = self._route(x, probes, wanted, available, threads)
+        start_of = np.concatenate([[0], np.cumsum(counts)])
+
+        def scan(block: slice) -> None:
+            probed = lists[start_of[block.start] : start_of[block.stop]]
+            ends = start_of[block.start + 1 : block.stop + 1] - start_of[block.start]
+            self._scan(x[block], probed, ends, allowed, offset[block], score[block], slot[block])
+
+        in_blocks(scan, equal_blocks(len(x), largest=_SCANNED, at_least=threads), threads)
+        if self.rerank is not None:
+            score, slot = self._rerank(x, k, slot)
+        return to_hits(score, slot, self._records, self.metric)
+
+    def _route(
+        self, x: NDArray[np.float32], probes: int, wanted: int, available: NDArray[np.int64], threads: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The lists that the queries probe, query by query, and how many each probes."""
+        blocks = equal_blocks(len(x), largest=_ROUTED)
+        less = np.zeros(len(self.centres), dtype=np.float32)
+        if self.metric != "dot":
+            less = (0.5 * np.einsum("ij,ij->i", self.centres, self.centres, dtype=np.float64)).astype(np.float32)
+        routes: dict[int, tuple[NDArray, NDArray]] = {}
+
+        def route(block: slice) -> None:
+            far = less - x[block] @ self.centres.T
+            ends = np.empty(len(far), dtype=np.int64)
+            for some in (True, False):  # the nearest lists, in any order, unless they hold too little
+                if some and probes < far.shape[1] and available.all():
+                    order = np.argpartition(far, probes - 1, axis=1)[:, :probes]
+                else:
+                    order = np.argsort(far, axis=1, kind="stable")
+                out = np.empty(order.size, dtype=np.int32)
+                if choose_lists(order, available, probes, wanted, ends, out) >= wanted:
+                    break
+            routes[block.start] = out[: ends[-1]], np.diff(ends, prepend=0)
+
+        in_blocks(route, blocks, threads)
+        parts = [routes[block.start] for block in blocks]
+        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+    def _scan(self, x: NDArray, probed: NDArray, ends: NDArray, allowed: NDArray, *heaps: NDArray) -> None:
+        lists = self._lists
+        array: Any = {name: rows.view for name, rows in lists.arrays.items()}
+        half_square = array.get("half_square", np.zeros(0, dtype=np.float32))
+        common = (x, probed, ends, lists.starts, lists.sizes, array["slots"])
+        if self._quantizer is None:
+            scan_vectors(*common, array["vectors"], half_square, allowed, *heaps)
+        else:
+            scan_codes(*common, array["codes"], half_square, allowed, *heaps, self.centres, self._quantizer.codebooks)
+
+    def _rerank(self, x: NDArray[np.float32], k: int, slot: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
+        """Heaps of the k best of the slots found for each query, scored from the vectors."""
+        score, best = empty_heaps(len(x), k)
+        vectors, euclidean = self._vectors.view, self.metric == "euclidean"
+        for i in range(len(x)):
+            keep_best(x[i], vectors, slot[i], euclidean, score[i], best[i])
+        return score, best
+
+    def memory(self) -> dict[str, int]:
+        """Bytes of each array that a search reads; ids and metadata apart."""
+        arrays = {name: rows.view for name, rows in self._lists.arrays.items()} | {"centres": self.centres}
+        if self._quantizer is not None:
+            arrays["codebooks"] = self._quantizer.codebooks
+        if self.rerank is not None:
+            arrays["rerank"] = self._vectors.view
+        return {name: array.nbytes for name, array in arrays.items()}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the index to one file; see `VectorIndex.save`."""
+        settings, arrays = self._records.to_arrays()
+        at = self._lists.positions()
+        arrays |= {f"lists.{name}": rows.view[at] for name, rows in self._lists.arrays.items()}
+        arrays |= {"lists.sizes": self._lists.sizes, "centres": self.centres}
+        if self._quantizer is not None:
+            arrays["codebooks"] = self._quantizer.codebooks
+        if self.rerank is not None:
+            arrays["rerank"] = self._vectors.view
+        names = ("dim", "metric", "n_probe", "rerank", "seed")
+        meta = {name: getattr(self, name) for name in names}
+        meta |= {"n_lists": self._n_lists, "n_subvectors": self._n_subvectors}
+        own = {"records": settings, "largest_square": self._largest_square}
+        store.write(path, "IVF", {"arguments": meta, **own}, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = True, verify: bool = True) -> Self:
+        """Read a saved index; see `VectorIndex.load`."""
+        meta, arrays = store.read(path, "IVF", mmap, verify)
+        index = cls(**meta["arguments"])
+        index._records = Records.from_arrays(meta["records"], arrays)
+        index._largest_square = meta["largest_square"]
+        index.centres = arrays["centres"]
+        if "codebooks" in arrays:
+            index._quantizer = ProductQuantizer(arrays["codebooks"])
+        if "rerank" in arrays:
+            index._vectors = Rows(arrays["rerank"])
+        sizes = arrays["lists.sizes"]
+        entries = {name: arrays[f"lists.{name}"] for name in index._lists.arrays}
+        index._lists = InvertedLists(np.cumsum(sizes) - sizes, sizes, entries)
+        return index

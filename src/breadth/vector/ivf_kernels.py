@@ -1,0 +1,284 @@
+"""Kernels of the inverted file: all queries that probe a list meet it together, in one matrix product."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from breadth.vector.scan_kernels import exact_score, keep_best_screened, replace_worst
+
+_FEW = 4  # queries of a list too few for a matrix product to pay
+_ROWS = 512  # entries a product
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def count_allowed(starts, sizes, slots, allowed, out):
+    """out[l]: how many entries of list l are allowed."""
+    for l in range(starts.shape[0]):
+        n = 0
+        for i in range(starts[l], starts[l] + sizes[l]):
+            n += allowed[slots[i]]
+        out[l] = n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def choose_lists(order, available, n_probe, wanted, ends, out):
+    """The lists that each query probes: from its nearest, those with anything allowed, until there are enough.
+
+    order: (q, lists) nearest first. available: (lists,) allowed entries. A query stops after n_probe lists, but not
+    before `wanted` allowed entries. ends: (q,) where each query's lists end in `out`, which holds them all. Returns
+    the fewest allowed entries that a query will see.
+    """
+    n = 0
+    fewest = np.iinfo(np.int64).max
+    for i in range(order.shape[0]):
+        seen = 0
+        probed = 0
+        for j in range(order.shape[1]):
+            if probed >= n_probe and seen >= wanted:
+                break
+            l = order[i, j]
+            if available[l]:
+                out[n] = l
+                n += 1
+                probed += 1
+                seen += available[l]
+        ends[i] = n
+        fewest = min(fewest, seen)
+    return fewest
+
+
+@njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _by_list(lists, ends, n_lists):
+    """The queries of each list: those of list l are queries[ends_of[l - 1] : ends_of[l]], ascending."""
+    ends_of = np.zeros(n_lists + 1, dtype=np.int64)
+    for i in range(lists.shape[0]):
+        ends_of[lists[i] + 1] += 1
+    for l in range(n_lists):
+        ends_of[l + 1] += ends_of[l]
+    queries = np.empty(lists.shape[0], dtype=np.int64)
+    at = 0
+    for i in range(ends.shape[0]):
+        while at < ends[i]:
+            l = lists[at]
+            queries[ends_of[l]] = i
+            ends_of[l] += 1
+            at += 1
+    return queries, ends_of[:n_lists]
+
+
+@njit(
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+    fastmath={"reassoc", "contract"},
+)
+def _product(x, y):
+    total = np.float32(0)
+    for f in range(x.shape[0]):
+        total += x[f] * y[f]
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _allowed_positions(first, last, slots, allowed, out):
+    """Positions in [first, last) that are allowed; returns how many."""
+    n = 0
+    for i in range(first, last):
+        out[n] = i
+        n += allowed[slots[i]] != 0
+    return n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def scan_vectors(
+    queries, lists, ends, starts, sizes, slots, vectors, half_square, allowed, offset, heap_score, heap_slot
+):
+    """Update each query's heap with the entries of the lists that it probes.
+
+    queries (q, dim); lists and ends: as `choose_lists` gives them. starts, sizes: of the lists. slots (n,), vectors
+    (n, dim), half_square (n,) |y|^2 / 2 or, but for Euclidean distance, (0,): of the entries. allowed: uint8, one a
+    slot. offset (q, 2), heap_score and heap_slot (q, k): as in `keep_best_screened`.
+    """
+    dim = queries.shape[1]
+    euclidean = half_square.shape[0] > 0
+    of_list, ends_of = _by_list(lists, ends, starts.shape[0])
+    at = np.empty(_ROWS, dtype=np.int64)
+    some_slots = np.empty(_ROWS, dtype=np.int64)
+    gathered = np.empty((_ROWS, dim), dtype=np.float32)
+    for l in range(starts.shape[0]):
+        begin = ends_of[l - 1] if l > 0 else 0
+        which = of_list[begin : ends_of[l]]
+        m = which.shape[0]
+        if m == 0:
+            continue
+        together = np.empty((m if m >= _FEW else 0, dim), dtype=np.float32)
+        for i in range(together.shape[0]):
+            for f in range(dim):
+                together[i, f] = queries[which[i], f]
+        for first in range(starts[l], starts[l] + sizes[l], _ROWS):
+            last = min(first + _ROWS, starts[l] + sizes[l])
+            n = _allowed_positions(first, last, slots, allowed, at)
+            if n == 0:
+                continue
+            if m < _FEW:
+                for i in range(m):
+                    _scan_one(
+                        which[i], queries, at[:n], slots, vectors, half_square, offset, heap_score, heap_slot, euclidean
+                    )
+                continue
+            rows = vectors[first:last]
+            if n < last - first:
+                rows = gathered[:n]
+                for j in range(n):
+                    row = vectors[at[j]]
+                    for f in range(dim):
+                        rows[j, f] = row[f]
+            screen = np.empty((m, n), dtype=np.float32)
+            np.dot(together, rows.T, screen)
+            for j in range(n):
+                some_slots[j] = slots[at[j]]
+            if euclidean:
+                for i in range(m):
+                    for j in range(n):
+                        screen[i, j] -= half_square[at[j]]
+            keep_best_screened(
+                screen, which, queries, rows, some_slots[:n], allowed, offset, euclidean, heap_score, heap_slot
+            )
+
+
+@njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _scan_one(query, queries, at, slots, vectors, half_square, offset, heap_score, heap_slot, euclidean):
+    x = queries[query]
+    score, slot = heap_score[query], heap_slot[query]
+    limit = np.float32(offset[query, 0] * score[0] + offset[query, 1])
+    for j in range(at.shape[0]):
+        i = np.uint64(at[j])
+        value = _product(x, vectors[i])
+        if euclidean:
+            value -= half_square[i]
+        if value >= limit:
+            s = exact_score(x, vectors[i], euclidean)
+            if s > score[0] or (s == score[0] and slots[i] < slot[0]):
+                replace_worst(score, slot, s, slots[i])
+                limit = np.float32(offset[query, 0] * score[0] + offset[query, 1])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _decode(codes, centre, codebooks, out):
+    """The vector that codes (M,) stand for in the list of this centre."""
+    width = codebooks.shape[2]
+    for m in range(codebooks.shape[0]):
+        word = codebooks[m, np.int64(codes[m])]
+        for f in range(width):
+            out[m * width + f] = centre[m * width + f] + word[f]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _fill_table(x, codebooks, table):
+    """table[256 m + b]: the product of codeword b of part m with that part of x."""
+    width = codebooks.shape[2]
+    for m in range(codebooks.shape[0]):
+        part = x[m * width : (m + 1) * width]
+        for b in range(codebooks.shape[1]):
+            table[256 * m + b] = _product(part, codebooks[m, b])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def decoded_half_squares(codes, labels, centres, codebooks, out):
+    """|y|^2 / 2 of the vectors that codes (n, M) stand for in lists `labels`."""
+    row = np.empty(centres.shape[1], dtype=np.float32)
+    for i in range(codes.shape[0]):
+        _decode(codes[i], centres[labels[i]], codebooks, row)
+        out[i] = 0.5 * exact_score(row, row, False)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def scan_codes(
+    queries, lists, ends, starts, sizes, slots, codes, half_square, allowed, offset, heap_score, heap_slot, centres,
+    codebooks,
+):  # fmt: skip
+    """`scan_vectors` on codes (n, M): a vector is its list's centre (lists, dim) and its codewords.
+
+    Where several queries meet a list its entries are decoded once, for a matrix product; else entries are scored from
+    a table of the query's products with all codewords. Either way this only screens.
+    """
+    dim = queries.shape[1]
+    euclidean = half_square.shape[0] > 0
+    of_list, ends_of = _by_list(lists, ends, starts.shape[0])
+    at = np.empty(_ROWS, dtype=np.int64)
+    some_slots = np.empty(_ROWS, dtype=np.int64)
+    decoded = np.empty((_ROWS, dim), dtype=np.float32)
+    tables = np.empty((1, 256 * codebooks.shape[0]), dtype=np.float32)
+    table_of = np.full(queries.shape[0], -1, dtype=np.int64)
+    n_tables = 0
+    for l in range(starts.shape[0]):
+        begin = ends_of[l - 1] if l > 0 else 0
+        which = of_list[begin : ends_of[l]]
+        m = which.shape[0]
+        if m == 0:
+            continue
+        together = np.empty((m if m >= _FEW else 0, dim), dtype=np.float32)
+        for i in range(together.shape[0]):
+            for f in range(dim):
+                together[i, f] = queries[which[i], f]
+        for first in range(starts[l], starts[l] + sizes[l], _ROWS):
+            last = min(first + _ROWS, starts[l] + sizes[l])
+            n = _allowed_positions(first, last, slots, allowed, at)
+            if n == 0:
+                continue
+            if m < _FEW:
+                for i in range(m):
+                    if table_of[which[i]] < 0:
+                        if n_tables == tables.shape[0]:
+                            larger = np.empty((2 * n_tables, tables.shape[1]), dtype=np.float32)
+                            larger[:n_tables] = tables
+                            tables = larger
+                        _fill_table(queries[which[i]], codebooks, tables[n_tables])
+                        table_of[which[i]] = n_tables
+                        n_tables += 1
+                    _scan_one_coded(
+                        which[i], queries, tables[table_of[which[i]]], at[:n], slots, codes, centres[l], codebooks,
+                        half_square, offset, heap_score, heap_slot, decoded[0], euclidean,
+                    )  # fmt: skip
+                continue
+            for j in range(n):
+                _decode(codes[at[j]], centres[l], codebooks, decoded[j])
+                some_slots[j] = slots[at[j]]
+            screen = np.empty((m, n), dtype=np.float32)
+            np.dot(together, decoded[:n].T, screen)
+            if euclidean:
+                for i in range(m):
+                    for j in range(n):
+                        screen[i, j] -= half_square[at[j]]
+            keep_best_screened(
+                screen, which, queries, decoded, some_slots[:n], allowed, offset, euclidean, heap_score, heap_slot
+            )
+
+
+@njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _scan_one_coded(
+    query, queries, table, at, slots, codes, centre, codebooks, half_square, offset, heap_score, heap_slot, row,
+    euclidean,
+):  # fmt: skip
+    x = queries[query]
+    score, slot = heap_score[query], heap_slot[query]
+    base = _product(x, centre)
+    limit = np.float32(offset[query, 0] * score[0] + offset[query, 1])
+    n_parts = codes.shape[1]
+    for j in range(at.shape[0]):
+        i = np.uint64(at[j])
+        value = base
+        code = codes[i]
+        for m in range(n_parts):
+            value += table[np.uint64(256 * m + np.int64(code[m]))]
+        if euclidean:
+            value -= half_square[i]
+        if value >= limit:
+            _decode(code, centre, codebooks, row)
+            s = exact_score(x, row, euclidean)
+            if s > score[0] or (s == score[0] and slots[i] < slot[0]):
+                replace_worst(score, slot, s, slots[i])
+                limit = np.float32(offset[query, 0] * score[0] + offset[query, 1])
