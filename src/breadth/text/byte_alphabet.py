@@ -82,3 +82,10 @@ def utf8_bytes(text: str) -> NDArray[np.uint8]:
             "cannot say; read its source with errors='replace', or join halves of pairs by "
             "text.encode('utf-16', 'surrogatepass').decode('utf-16')"
         ) from None
+
+
+def read_only(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same bytes, not to be written to: kernels are compiled for such arrays only, not for both kinds."""
+    data = data.view()
+    data.flags.writeable = False
+    return data

@@ -6,15 +6,28 @@ The published patterns have scanners in Numba; any other pattern runs in the `re
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Literal, NamedTuple, Protocol, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from breadth.text.byte_alphabet import read_only
 from breadth.text.unicode_classes import LETTER, MARK, bert_table, class_table
 
-Splitter = Callable[[NDArray[np.uint8]], NDArray[np.int64]]
+
+class Splitter(Protocol):
+    """Cuts texts into pieces; may be called from many threads."""
+
+    def __call__(self, data: NDArray[np.uint8], bounds: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Byte end of each piece.
+
+        Args:
+            data: UTF-8 of one text, or of several one behind the other, shape (bytes,).
+            bounds: byte end of each text, none of which a piece crosses, shape (texts,); None for one text.
+        """
+        ...
+
+
 PatternName = Literal["gpt2", "cl100k", "o200k", "llama3", "qwen2"]
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -90,7 +103,7 @@ def splitter(pattern: str) -> Splitter:
 
     Returns:
         A function of the UTF-8 of a text, uint8 of shape (bytes,), that gives the byte end of each piece, int64 of
-        shape (pieces,): the pieces follow each other without a gap. It may be called from many threads.
+        shape (pieces,): the pieces follow each other without a gap. Given `bounds`, it takes several texts at once.
 
     Raises:
         ValueError: if the pattern is no regular expression that `regex` understands; from the function, if a pattern
@@ -127,26 +140,28 @@ def bert_words(data: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.i
 
     words = np.empty(data.size, dtype=np.uint8)
     starts, ends = np.empty(data.size, dtype=np.int64), np.empty(data.size, dtype=np.int64)
-    k = scan_bert(data, bert_table(), words, starts, ends)
+    k = scan_bert(read_only(data), bert_table(), words, starts, ends)
     size = int(ends[k - 1]) if k else 0
     return words[:size], _shrunk(ends, k), _shrunk(starts, k)
 
 
-def _scan(data: NDArray[np.uint8], *, rules: _Rules) -> NDArray[np.int64]:
+def _scan(data: NDArray[np.uint8], bounds: NDArray[np.int64] | None = None, *, rules: _Rules) -> NDArray[np.int64]:
+    data = read_only(data)
+    bounds = np.array([data.size]) if bounds is None else bounds
     ends = np.empty(data.size, dtype=np.int64)  # as many pieces as bytes at the most
     table = class_table()
     if rules.family == "gpt2":
         from breadth.text.scan_kernels import scan_gpt2
 
-        k = scan_gpt2(data, table, ends)
+        k = scan_gpt2(data, bounds, table, ends)
     elif rules.family == "cl100k":
         from breadth.text.scan_kernels import scan_cl100k
 
-        k = scan_cl100k(data, table, ends, rules.letters, rules.max_digits, rules.final_run)
+        k = scan_cl100k(data, bounds, table, ends, rules.letters, rules.max_digits, rules.final_run)
     else:
         from breadth.text.scan_o200k_kernels import scan_o200k
 
-        k = scan_o200k(data, table, ends, rules.max_digits, rules.contractions)
+        k = scan_o200k(data, bounds, table, ends, rules.max_digits, rules.contractions)
     return _shrunk(ends, k)
 
 
@@ -173,7 +188,14 @@ def _regex_splitter(pattern: str) -> Splitter:
             f"pattern {pattern!r} is neither one of {named} nor a regular expression that regex reads: {error}"
         ) from None
 
-    def split(data: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def split(data: NDArray[np.uint8], bounds: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        if bounds is None:
+            return pieces(data)
+        starts = np.append(0, bounds[:-1])
+        found = [pieces(data[start:end]) + start for start, end in zip(starts, bounds, strict=True)]
+        return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+    def pieces(data: NDArray[np.uint8]) -> NDArray[np.int64]:
         text = data.tobytes().decode("utf-8")
         cuts = {len(text)} if text else set()
         for match in compiled.finditer(text):

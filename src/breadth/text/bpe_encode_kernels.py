@@ -1,0 +1,265 @@
+"""Encoding words through a cache: a hash table of words that are known, in front of the merges.
+
+A row of the cache is 32 bytes, four uint64: the word (15 bytes at the most, its length in the last byte; of a longer
+one its hash, and 255 << 56 | length), then how many ids it has and the ids: up to three in the row itself, more in
+`pool`, where the bytes of a longer word follow them. A row whose second entry is 0 is free.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from breadth.text.bpe_encode_merge_kernels import (
+    BYTE_LEVEL,
+    LINEAR,
+    NONE,
+    merge_long,
+    merge_short,
+    symbols_of_bytes,
+    symbols_of_characters,
+)
+from breadth.text.bpe_train_kernels import hash_bytes
+from breadth.text.scan_kernels import kernel, part
+
+_SPREAD, _SPREAD_HIGH = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+_HALF = np.uint64(32)
+_LOW = np.uint64(0xFFFFFFFF)
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_LONG = np.uint64(255 << 56)
+_SHORT = 15  # bytes that a row holds itself
+CACHED = 256  # bytes of the longest word that is kept
+
+ROWS, POOLED = range(2)  # entries of `used`
+DONE, FULL, UNKNOWN = range(3)
+
+
+@intrinsic
+def _load_word(typingctx, data, i):
+    """Eight bytes of a uint8 array from any place, as uint64."""
+
+    def codegen(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = cgutils.gep_inbounds(builder, array.data, arguments[1])
+        return builder.load(builder.bitcast(address, ir.IntType(64).as_pointer()), align=1)
+
+    return types.uint64(data, i), codegen
+
+
+@part
+def _key(data, begin, end):
+    """The two uint64 that stand for a word."""
+    length = end - begin
+    if length > _SHORT:
+        return hash_bytes(data, begin, end), _LONG | np.uint64(length)
+    if begin + 16 <= data.size:
+        low, high = _load_word(data, begin), _load_word(data, begin + 8)
+        if length >= 8:
+            high &= ~(_ALL << np.uint64(8 * (length - 8)))
+        else:
+            low, high = low & ~(_ALL << np.uint64(8 * length)), np.uint64(0)
+    else:
+        low = high = np.uint64(0)
+        for k in range(length):
+            byte = np.uint64(data[np.uintp(begin + k)])
+            if k < 8:
+                low |= byte << np.uint64(8 * k)
+            else:
+                high |= byte << np.uint64(8 * (k - 8))
+    return low, high | (np.uint64(length) << np.uint64(56))
+
+
+@part
+def _same_long_word(data, begin, length, pool, start):
+    """Whether a word's bytes are those in pool from `start`, four an entry."""
+    for k in range(length):
+        if np.int64(data[np.uintp(begin + k)]) != (np.int64(pool[np.uintp(start + (k >> 2))]) >> (8 * (k & 3))) & 0xFF:
+            return False
+    return True
+
+
+@part
+def _find(data, begin, end, low, high, cache, pool):
+    """The row of a word, or the free row where it belongs."""
+    mask = cache.shape[0] - 1
+    row = np.int64(((low * _SPREAD) ^ (high * _SPREAD_HIGH)) * _SPREAD >> _HALF) & mask
+    while True:
+        if cache[np.uintp(row), 1] == 0:
+            break
+        if cache[np.uintp(row), 0] == low and cache[np.uintp(row), 1] == high:
+            if high < _LONG:
+                break
+            start = np.int64(cache[np.uintp(row), 3]) + np.int64(cache[np.uintp(row), 2] & _LOW)
+            if _same_long_word(data, begin, end - begin, pool, start):
+                break
+        row = (row + 1) & mask
+    return row
+
+
+@part
+def _keep(data, begin, end, low, high, ids, n, cache, pool, used, row):
+    """Write a word to a free row."""
+    cache[row, 0], cache[row, 1], cache[row, 2], cache[row, 3] = low, high, np.uint64(n), np.uint64(0)
+    used[ROWS] += 1
+    if n <= 3 and high < _LONG:
+        if n > 0:
+            cache[row, 2] |= np.uint64(ids[0]) << _HALF
+        if n > 1:
+            cache[row, 3] = np.uint64(ids[1])
+        if n > 2:
+            cache[row, 3] |= np.uint64(ids[2]) << _HALF
+        return
+    cache[row, 3] = np.uint64(used[POOLED])
+    at = used[POOLED]
+    for k in range(n):
+        pool[at + k] = ids[k]
+    at += n
+    if high >= _LONG:
+        for k in range((end - begin + 3) >> 2):
+            four = np.uint64(0)
+            for b in range(4):
+                if begin + 4 * k + b < end:
+                    four |= np.uint64(data[begin + 4 * k + b]) << np.uint64(8 * b)
+            pool[at + k] = np.int32(np.int64(four))
+        at += (end - begin + 3) >> 2
+    used[POOLED] = at
+
+
+@part
+def _take(cache, row, pool, high, ids, at):
+    """Write the ids of a row to ids[at:]; returns how many."""
+    packed = cache[np.uintp(row), 2]
+    n = np.int64(packed & _LOW)
+    rest = cache[np.uintp(row), 3]
+    if n <= 3 and high < _LONG:
+        if n > 0:
+            ids[np.uintp(at)] = np.int32(packed >> _HALF)
+        if n > 1:
+            ids[np.uintp(at + 1)] = np.int32(rest & _LOW)
+        if n > 2:
+            ids[np.uintp(at + 2)] = np.int32(rest >> _HALF)
+    else:
+        start = np.int64(rest)
+        for k in range(n):
+            ids[np.uintp(at + k)] = pool[np.uintp(start + k)]
+    return n
+
+
+@kernel
+def move_rows(old, cache):
+    """Move the rows of a cache to a larger, empty one."""
+    mask = cache.shape[0] - 1
+    for i in range(old.shape[0]):
+        if old[i, 1] != 0:
+            row = np.int64(((old[i, 0] * _SPREAD) ^ (old[i, 1] * _SPREAD_HIGH)) * _SPREAD >> _HALF) & mask
+            while cache[row, 1] != 0:
+                row = (row + 1) & mask
+            for k in range(4):
+                cache[row, k] = old[i, k]
+
+
+@kernel
+def keep_tokens(spelling, ends, ids, cache, pool, used):
+    """Fill a cache with tokens as words of one id each: spelling[ends[t - 1] : ends[t]] has the id ids[t]."""
+    begin = 0
+    for token in range(ends.size):
+        end = ends[token]
+        if end > begin:
+            low, high = _key(spelling, begin, end)
+            row = _find(spelling, begin, end, low, high, cache, pool)
+            _keep(spelling, begin, end, low, high, ids[token : token + 1], 1, cache, pool, used, row)
+        begin = end
+
+
+@part
+def _merged(data, begin, end, pairs, characters, alphabet, settings, dropout, random, ids, stops, values):
+    """Symbols of a word, merged; -1 - place of what has no id. The arrays have room for a symbol a byte."""
+    if settings[BYTE_LEVEL]:
+        n = symbols_of_bytes(data, begin, end, alphabet, ids, stops)
+    else:
+        n = symbols_of_characters(data, begin, end, characters, alphabet, settings, ids, stops)
+    if n < 2:
+        return n
+    if n > LINEAR or dropout > 0:
+        return merge_long(ids, stops, n, pairs, dropout, random)
+    return merge_short(ids, stops, values, n, pairs, NONE)
+
+
+@part
+def _stops_of(ids, n, begin, end, sizes, stops, at):
+    """Write where each id ends, from the tokens' sizes; False if they do not add up to the word."""
+    stop = begin
+    for k in range(n):
+        size = sizes[np.uintp(ids[np.uintp(at + k)])]
+        if size < 0:
+            return n == 1 and _only(stops, at, end)
+        stop += size
+        stops[np.uintp(at + k)] = stop
+    return stop == end or (n == 1 and _only(stops, at, end))
+
+
+@part
+def _only(stops, at, end):
+    stops[np.uintp(at)] = end
+    return True
+
+
+@kernel
+def encode_words(
+    data, ends, word, n_ids, ids, stops, cache, pool, used, tokens, tokens_pool, pairs, characters, alphabet, sizes,
+    settings, dropout, seed,
+):  # fmt: skip
+    """Encode words from `word` on; returns (DONE, words, ids), (FULL, next word, ids) or (UNKNOWN, byte, ids).
+
+    `tokens` is a cache of whole words that are tokens whatever merges say, `sizes` the bytes of each token (-1: of no
+    fixed number). `stops` is empty where byte ends are not asked for. With dropout no word is kept, and random numbers
+    depend on `seed` and the word's number.
+    """
+    with_ends = stops.size > 0
+    keeps = dropout == 0
+    short_ids, short_stops = np.empty(CACHED, dtype=np.int32), np.empty(CACHED, dtype=np.int64)
+    values = np.empty(LINEAR, dtype=np.int64)
+    random = np.zeros(1, dtype=np.uint64)
+    begin = ends[word - 1] if word > 0 else 0
+    while word < ends.size:
+        end = ends[np.uintp(word)]
+        if end == begin:
+            word += 1
+            continue
+        n = row = -1
+        low, high = _key(data, begin, end)
+        if keeps and end - begin <= CACHED:
+            row = _find(data, begin, end, low, high, cache, pool)
+            if cache[np.uintp(row), 1] != 0:
+                n = _take(cache, row, pool, high, ids, n_ids)
+            elif 2 * (used[ROWS] + 1) > cache.shape[0] or used[POOLED] + 2 * CACHED > pool.size:
+                return FULL, word, n_ids
+        fresh = n < 0
+        if fresh and tokens.shape[0] > 1:
+            whole = _find(data, begin, end, low, high, tokens, tokens_pool)
+            if tokens[np.uintp(whole), 1] != 0:
+                n = _take(tokens, whole, tokens_pool, high, ids, n_ids)
+        if n < 0 or (with_ends and not _stops_of(ids, n, begin, end, sizes, stops, n_ids)):
+            random[0] = seed ^ (np.uint64(word) * _SPREAD_HIGH)
+            if end - begin <= CACHED:
+                at, merged_stops = short_ids, short_stops
+            else:
+                at, merged_stops = np.empty(end - begin, dtype=np.int32), np.empty(end - begin, dtype=np.int64)
+            n = _merged(
+                data, begin, end, pairs, characters, alphabet, settings, dropout, random, at, merged_stops, values
+            )
+            if n < 0:
+                return UNKNOWN, -1 - n, n_ids
+            for k in range(n):
+                ids[np.uintp(n_ids + k)] = at[np.uintp(k)]
+                if with_ends:
+                    stops[np.uintp(n_ids + k)] = merged_stops[np.uintp(k)]
+        if fresh and row >= 0:
+            _keep(data, begin, end, low, high, ids[n_ids : n_ids + n], n, cache, pool, used, row)
+        n_ids += n
+        begin = end
+        word += 1
+    return DONE, word, n_ids

@@ -1,0 +1,208 @@
+"""The arrays behind BPE encoding, and the caches that threads borrow."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breadth.text.byte_alphabet import CHAR_TO_BYTE, read_only
+
+_FIRST_ROWS, _MOST_ROWS = 1 << 12, 1 << 19  # 128 KB to 16 MB a thread
+_NONE = np.iinfo(np.int64).max
+
+
+class UnknownSymbolError(ValueError):
+    """A word has a byte or character that the vocabulary cannot express; `place` is its byte in the data."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__(f"no token for what is at byte {place}")
+        self.place = place
+
+
+@dataclass(frozen=True)
+class Options:
+    """How words become symbols; see `BPE`. `unk` is an id, -1 for none."""
+
+    byte_level: bool
+    byte_fallback: bool
+    fuse_unk: bool
+    unk: int
+    prefix: str
+    suffix: str
+
+
+class _Cache:
+    """Words that one thread has met, with their ids."""
+
+    def __init__(self, rows: int = _FIRST_ROWS) -> None:
+        self.rows = np.zeros((rows, 4), dtype=np.uint64)
+        self.pool = np.empty(4 * rows, dtype=np.int32)
+        self.used = np.zeros(2, dtype=np.int64)
+
+    def make_room(self) -> None:
+        """Four times the rows, or none of the words once that is too many."""
+        from breadth.text.bpe_encode_kernels import POOLED, move_rows
+
+        if len(self.rows) >= _MOST_ROWS:
+            self.rows[:] = 0
+            self.used[:] = 0
+            return
+        larger = _Cache(4 * len(self.rows))
+        move_rows(self.rows, larger.rows)
+        pooled = int(self.used[POOLED])
+        larger.pool[:pooled] = self.pool[:pooled]
+        self.rows, self.pool, self.used[:] = larger.rows, larger.pool, self.used
+
+
+class Encoder:
+    """Encodes words by merge ranks; one object serves any number of threads.
+
+    Args:
+        vocab: token -> id, as spelt in the vocabulary.
+        keys: left << 32 | right of each merge.
+        values: rank << 32 | joined of each merge.
+        options: how words become symbols.
+        whole_words: a word that is a token gets its id, whatever merges say.
+    """
+
+    def __init__(
+        self,
+        vocab: Mapping[str, int],
+        keys: NDArray[np.int64],
+        values: NDArray[np.int64],
+        options: Options,
+        *,
+        whole_words: bool,
+    ) -> None:
+        from breadth.text import bpe_encode_merge_kernels as merge
+        from breadth.text.bpe_encode_kernels import keep_tokens
+
+        self._pairs = hash_table(keys, values)
+        tokens, _ = spelt_bytes(vocab, byte_level=options.byte_level)
+        self._alphabet = np.full(256, -1, dtype=np.int32)
+        characters: dict[int, int] = {}
+        if options.byte_level:
+            for char, byte in CHAR_TO_BYTE.items():
+                self._alphabet[byte] = vocab.get(char, -1)
+        else:
+            if options.byte_fallback:
+                self._alphabet[:] = [vocab.get(f"<0x{byte:02X}>", -1) for byte in range(256)]
+            characters = _characters(vocab, options.prefix, options.suffix)
+        self._characters = hash_table(
+            np.fromiter(characters.keys(), dtype=np.int64, count=len(characters)),
+            np.fromiter(characters.values(), dtype=np.int64, count=len(characters)),
+        )
+        self._sizes = _sizes(vocab, tokens, options, self._alphabet)
+        self._settings = np.zeros(merge.FUSE_UNK + 1, dtype=np.int64)
+        self._settings[[merge.BYTE_LEVEL, merge.PREFIXED, merge.SUFFIXED, merge.BYTE_FALLBACK]] = (
+            options.byte_level, bool(options.prefix), bool(options.suffix), options.byte_fallback,
+        )  # fmt: skip
+        self._settings[[merge.UNK, merge.FUSE_UNK]] = options.unk, options.fuse_unk
+        self._whole = _Cache(1)
+        if whole_words:
+            data, ends = joined(tokens.keys())
+            self._whole = _Cache(1 << (2 * len(tokens) + 2).bit_length())
+            self._whole.pool = np.empty(data.size + 2 * len(tokens), dtype=np.int32)
+            ids = np.fromiter(tokens.values(), dtype=np.int32, count=len(tokens))
+            keep_tokens(data, ends, ids, self._whole.rows, self._whole.pool, self._whole.used)
+        self._caches: collections.deque[_Cache] = collections.deque()  # its pop and append are atomic
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_caches": collections.deque()}  # a copy learns its words itself
+
+    def encode(
+        self, data: NDArray[np.uint8], ends: NDArray[np.int64], *, with_ends: bool, dropout: float, seed: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64] | None]:
+        """Ids of words, and the byte end of each if asked for; `UnknownSymbolError` where there is none."""
+        from breadth.text import bpe_encode_kernels as kernels
+
+        data = read_only(data)
+        ids = np.empty(data.size, dtype=np.int32)  # as many as bytes at the most
+        stops = np.empty(data.size if with_ends else 0, dtype=np.int64)
+        try:
+            cache = self._caches.pop()
+        except IndexError:
+            cache = _Cache()
+        try:
+            word = n = 0
+            while True:
+                status, word, n = kernels.encode_words(
+                    data, ends, word, n, ids, stops, cache.rows, cache.pool, cache.used, self._whole.rows,
+                    self._whole.pool, self._pairs, self._characters, self._alphabet, self._sizes, self._settings,
+                    dropout, np.uint64(seed),
+                )  # fmt: skip
+                if status == kernels.FULL:
+                    cache.make_room()
+                elif status == kernels.UNKNOWN:
+                    raise UnknownSymbolError(int(word))
+                else:
+                    break
+        finally:
+            self._caches.append(cache)
+        ids.resize(n, refcheck=False)  # gives the rest of its memory back
+        if with_ends:
+            stops.resize(n, refcheck=False)
+        return ids, stops if with_ends else None
+
+
+def spelt_bytes(vocab: Mapping[str, int], *, byte_level: bool) -> tuple[dict[bytes, int], list[str]]:
+    """The bytes that each token stands for, and the tokens that stand for none: not in the byte-level alphabet."""
+    if not byte_level:
+        return {token.encode("utf-8", "surrogatepass"): i for token, i in vocab.items()}, []
+    tokens: dict[bytes, int] = {}
+    others = []
+    for token, i in vocab.items():
+        try:
+            tokens[bytes(map(CHAR_TO_BYTE.__getitem__, token))] = i
+        except KeyError:
+            others.append(token)
+    return tokens, others
+
+
+def joined(parts: Iterable[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Bytes one behind the other, and where each ends."""
+    parts = list(parts)
+    ends = np.cumsum(np.fromiter(map(len, parts), dtype=np.int64, count=len(parts)))
+    return np.frombuffer(b"".join(parts), dtype=np.uint8), ends
+
+
+def hash_table(keys: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """An open-addressing table from keys to values."""
+    from breadth.text.bpe_encode_merge_kernels import place_values
+
+    table = np.empty((1 << max(4, (2 * len(keys)).bit_length()), 2), dtype=np.int64)
+    table[:, 0], table[:, 1] = -1, _NONE
+    place_values(keys, values, table)
+    return table
+
+
+def _characters(vocab: Mapping[str, int], prefix: str, suffix: str) -> dict[int, int]:
+    """form << 32 | code point -> id; form 1 has the prefix, form 2 the suffix, form 3 both."""
+    characters = {}
+    for form in range(4 if prefix or suffix else 1):
+        before, behind = prefix if form & 1 else "", suffix if form & 2 else ""
+        for token, i in vocab.items():
+            if len(token) == len(before) + 1 + len(behind) and token.startswith(before) and token.endswith(behind):
+                characters[form << 32 | ord(token[len(before)])] = i
+    return characters
+
+
+def _sizes(
+    vocab: Mapping[str, int], tokens: Mapping[bytes, int], options: Options, alphabet: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Bytes of text that each id stands for; -1 where that depends on the word."""
+    sizes = np.full(max(vocab.values()) + 1, -1, dtype=np.int32)
+    prefix, suffix = options.prefix.encode(), options.suffix.encode()
+    for token, i in tokens.items():
+        bare = token.removesuffix(suffix) if suffix else token
+        sizes[i] = len(bare.removeprefix(prefix) if prefix else bare)
+    if options.byte_fallback:
+        sizes[alphabet[alphabet >= 0]] = 1
+    if options.unk >= 0:
+        sizes[options.unk] = -1
+    return sizes
