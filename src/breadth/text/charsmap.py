@@ -102,6 +102,11 @@ class SentencePieceNormalizer:
             self._plain[symbol[0]] = False
         object.__setattr__(self, "_symbols", trie)
 
+    @property
+    def charsmap_bytes(self) -> bytes:
+        """The compiled map as bytes, however it was given."""
+        return base64.b64decode(self.charsmap) if isinstance(self.charsmap, str) else self.charsmap
+
     def to_bytes(self, text: str, *, tracked: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """UTF-8 of the normalised text; if tracked, the byte of the given text's UTF-8 whose place each byte takes."""
         data = utf8_bytes(text)
