@@ -6,13 +6,14 @@ The published patterns have scanners in Numba; any other pattern runs in the `re
 from __future__ import annotations
 
 import functools
-from typing import Literal, NamedTuple, Protocol, cast, get_args
+from typing import Literal, Protocol, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from breadth.text.byte_alphabet import read_only
-from breadth.text.unicode_classes import LETTER, MARK, bert_table, class_table
+from breadth.text.scan_tables import Rules, kind_table, transducer
+from breadth.text.unicode_classes import bert_table
 
 
 class Splitter(Protocol):
@@ -60,36 +61,27 @@ PATTERNS: dict[PatternName, str] = {
 """The pattern of each name as its model publishes it; Llama 4 and GPT-OSS take o200k's, Qwen 3 takes Qwen 2's."""
 
 
-class _Rules(NamedTuple):
-    """Which scanner serves a pattern, and with what."""
-
-    family: Literal["gpt2", "cl100k", "o200k"]
-    letters: int = LETTER
-    max_digits: int = 3
-    final_run: bool = False  # white space at the end of the text is one piece, newlines or not
-    contractions: bool = True
-
-
-_RULES: dict[str, _Rules] = {
-    PATTERNS["gpt2"]: _Rules("gpt2"),
+_GPT2 = Rules("gpt2", max_digits=0)
+_RULES: dict[str, Rules] = {
+    PATTERNS["gpt2"]: _GPT2,
     # as first released, and as tiktoken writes it
-    r"'s|'t|'re|'ve|'m|'ll|'d| ?[\p{L}]+| ?[\p{N}]+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+": _Rules("gpt2"),
-    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s": _Rules("gpt2"),
-    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+": _Rules("gpt2"),
-    PATTERNS["cl100k"]: _Rules("cl100k", final_run=True),
-    PATTERNS["llama3"]: _Rules("cl100k"),
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?[\p{L}]+| ?[\p{N}]+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+": _GPT2,
+    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s": _GPT2,
+    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+": _GPT2,
+    PATTERNS["cl100k"]: Rules("cl100k", final_run=True),
+    PATTERNS["llama3"]: Rules("cl100k"),
     # as tiktoken wrote cl100k before its possessive form
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+": (
-        _Rules("cl100k")
+        Rules("cl100k")
     ),
-    PATTERNS["qwen2"]: _Rules("cl100k", max_digits=1),
+    PATTERNS["qwen2"]: Rules("cl100k", max_digits=1),
     # Qwen 3.5: marks are letters
     rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?[\p{{L}}\p{{M}}]+|\p{{N}}| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+[\r\n]*|{_WHITE}": (
-        _Rules("cl100k", letters=LETTER | MARK, max_digits=1)
+        Rules("cl100k", marks=True, max_digits=1)
     ),
-    PATTERNS["o200k"]: _Rules("o200k"),
+    PATTERNS["o200k"]: Rules("o200k"),
     # Mistral's Tekken
-    _o200k_like(r"\p{N}", ""): _Rules("o200k", max_digits=1, contractions=False),
+    _o200k_like(r"\p{N}", ""): Rules("o200k", max_digits=1, contractions=False),
 }
 
 
@@ -145,24 +137,12 @@ def bert_words(data: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.i
     return words[:size], _shrunk(ends, k), _shrunk(starts, k)
 
 
-def _scan(data: NDArray[np.uint8], bounds: NDArray[np.int64] | None = None, *, rules: _Rules) -> NDArray[np.int64]:
-    data = read_only(data)
+def _scan(data: NDArray[np.uint8], bounds: NDArray[np.int64] | None = None, *, rules: Rules) -> NDArray[np.int64]:
+    from breadth.text.scan_kernels import scan
+
     bounds = np.array([data.size]) if bounds is None else bounds
-    ends = np.empty(data.size, dtype=np.int64)  # as many pieces as bytes at the most
-    table = class_table()
-    if rules.family == "gpt2":
-        from breadth.text.scan_kernels import scan_gpt2
-
-        k = scan_gpt2(data, bounds, table, ends)
-    elif rules.family == "cl100k":
-        from breadth.text.scan_kernels import scan_cl100k
-
-        k = scan_cl100k(data, bounds, table, ends, rules.letters, rules.max_digits, rules.final_run)
-    else:
-        from breadth.text.scan_o200k_kernels import scan_o200k
-
-        k = scan_o200k(data, bounds, table, ends, rules.max_digits, rules.contractions)
-    return _shrunk(ends, k)
+    ends = np.empty(data.size + 3, dtype=np.int64)
+    return _shrunk(ends, scan(read_only(data), bounds, kind_table(), transducer(rules), ends))
 
 
 def _shrunk(array: NDArray[np.int64], size: int) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from breadth.text.scan_kernels import class_at, kernel
+from breadth.text.scan_kernels import entry_beyond_ascii, kernel
 from breadth.text.unicode_classes import LETTER_OTHER, SPACE
 
 
@@ -19,7 +19,10 @@ def scan_bert(data, table, words, starts, ends):
     i = k = size = 0
     in_word = False
     while i < n:
-        found, length = class_at(data, i, n, table)
+        if data[np.uintp(i)] < 0x80:
+            found, length = table[np.uintp(data[np.uintp(i)])], 1
+        else:
+            found, length = entry_beyond_ascii(data, i, n, table)
         if found == SPACE:
             in_word = False
             i += length
