@@ -143,13 +143,26 @@ def normalise_bytes(data, units, blob, plain, symbols, prefix, suffix, squeeze, 
         m = _put(out, source, m, np.uint8(32), space, i, tracked)
     after_space = squeeze
     while i < n:
+        # a run of bytes that stand for themselves, all but spaces: no call, no growth
+        stop = min(n, i + (out.shape[0] - m))
+        while i < stop:
+            c = data[i]
+            if c == 32 or not plain[c] or (i + 1 < n and data[i + 1] >= 128):
+                break
+            out[m] = c
+            if tracked:
+                source[m] = i
+            m += 1
+            i += 1
+            after_space = False
+        if i == n:
+            break
         if m + n_space + 1 > out.shape[0]:
             out, source = _grown(out, source, 2 * out.shape[0])
-        c = data[i]
-        if plain[c] and (i + 1 == n or data[i + 1] < 128):
-            if c != 32 or not after_space:
-                m = _put(out, source, m, c, space, i, tracked)
-                after_space = squeeze and c == 32
+        if data[i] == 32 and plain[32] and (i + 1 == n or data[i + 1] < 128):
+            if not after_space:
+                m = _put(out, source, m, np.uint8(32), space, i, tracked)
+                after_space = squeeze
             i += 1
             continue
         end, value, length = _replacement(data, i, units, blob, plain, symbols)
