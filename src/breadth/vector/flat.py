@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from breadth.tabular.blas import granted_threads
+from breadth.tabular.trees.compilation import announced
 from breadth.vector import store
 from breadth.vector.filters import Value
 from breadth.vector.index import Filter, Hits, Ids, Metadata, Metric, as_vectors, check_count, check_space
@@ -125,9 +126,10 @@ class Flat:
         def work(block: slice) -> None:
             self._scan(x[block], slots, allowed, dense, score[block], slot[block])
 
-        if k > 0:
-            in_blocks(work, equal_blocks(len(x), largest=_QUERIES, at_least=threads), threads)
-        return to_hits(score, slot, self._records, self.metric)
+        with announced():
+            if k > 0 and len(x):
+                in_blocks(work, equal_blocks(len(x), largest=_QUERIES, at_least=threads), threads)
+            return to_hits(score, slot, self._records, self.metric)
 
     def _scan(self, x: NDArray, slots: NDArray, allowed: NDArray, dense: bool, score: NDArray, slot: NDArray) -> None:
         vectors, euclidean = self._vectors.view, self.metric == "euclidean"

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from breadth.tabular.blas import granted_threads
 from breadth.tabular.cluster import nearest_centres
+from breadth.tabular.trees.compilation import announced
 from breadth.vector import store
 from breadth.vector.filters import Value
 from breadth.vector.index import Filter, Hits, Ids, Metadata, Metric, as_vectors, check_count, check_space
@@ -101,7 +102,7 @@ class IVF:
         self.n_probe = n_probe
         self.rerank = rerank
         self.seed = seed
-        self.centres = np.zeros((0, self.dim), dtype=np.float32)
+        self._set_centres(np.zeros((0, self.dim), dtype=np.float32))
         self._n_lists = n_lists
         self._n_subvectors = n_subvectors
         self._quantizer: ProductQuantizer | None = None
@@ -145,7 +146,7 @@ class IVF:
         shuffled = rng.permutation(n)
         sample = rows[np.sort(shuffled[: max(n_lists, _PER_LIST * n_lists)])]
         start = rows[shuffled[:n_lists]]
-        self.centres = np.ascontiguousarray(quantising_centres(sample, start, _ITERATIONS, threads))
+        self._set_centres(np.ascontiguousarray(quantising_centres(sample, start, _ITERATIONS, threads)))
         if self._n_subvectors is not None:
             sample = rows[np.sort(shuffled[: 256 * _PER_CODEWORD])]
             residual = sample - self.centres[nearest_centres(sample, self.centres, n_threads=threads)]
@@ -154,6 +155,13 @@ class IVF:
             )
         nothing = self._entries(rows[:0], np.zeros(0, np.int32))
         self._lists = InvertedLists.empty(n_lists, nothing)
+
+    def _set_centres(self, centres: NDArray[np.float32]) -> None:
+        """Take centres, and what is subtracted from a query's products with them so that the nearest are largest."""
+        self.centres = centres
+        self._far = np.zeros(len(centres), dtype=np.float32)
+        if self.metric != "dot":
+            self._far = (0.5 * np.einsum("ij,ij->i", centres, centres, dtype=np.float64)).astype(np.float32)
 
     def _entries(self, rows: NDArray[np.float32], labels: NDArray[np.int32]) -> dict[str, NDArray]:
         """What the lists keep of vectors, but for their slots."""
@@ -262,8 +270,9 @@ class IVF:
         k = min(k, n_allowed)
         found = k if self.rerank is None else min(k * self.rerank, n_allowed)
         threads = granted_threads() if n_threads is None else n_threads
+        score, slot = empty_heaps(len(x), found)
         if k == 0 or not len(x):
-            return to_hits(*empty_heaps(len(x), k), self._records, self.metric)
+            return to_hits(score, slot, self._records, self.metric)
         available = self._lists.sizes
         if n_allowed < len(allowed):
             available = np.empty(n_lists, dtype=np.int64)
@@ -271,33 +280,29 @@ class IVF:
         wanted = found
         if filter is not None:
             wanted = min(max(found, probes * len(self) // n_lists), n_allowed)
-        score, slot = empty_heaps(len(x), found)
         offset = screening_offset(x, self._largest_square, self.metric == "euclidean")
-        lists, counts = self._route(x, probes, wanted, available, threads)
-        start_of = np.concatenate([[0], np.cumsum(counts)])
+        with announced():
+            lists, ends = self._route(x, probes, wanted, available, threads)
 
-        def scan(block: slice) -> None:
-            probed = lists[start_of[block.start] : start_of[block.stop]]
-            ends = start_of[block.start + 1 : block.stop + 1] - start_of[block.start]
-            self._scan(x[block], probed, ends, allowed, offset[block], score[block], slot[block])
+            def scan(block: slice) -> None:
+                first = ends[block.start - 1] if block.start else 0
+                probed = lists[first : ends[block.stop - 1]]
+                self._scan(x[block], probed, ends[block] - first, allowed, offset[block], score[block], slot[block])
 
-        in_blocks(scan, equal_blocks(len(x), largest=_SCANNED, at_least=threads), threads)
-        if self.rerank is not None:
-            score, slot = self._rerank(x, k, slot)
-        return to_hits(score, slot, self._records, self.metric)
+            in_blocks(scan, equal_blocks(len(x), largest=_SCANNED, at_least=threads), threads)
+            if self.rerank is not None:
+                score, slot = self._rerank(x, k, slot)
+            return to_hits(score, slot, self._records, self.metric)
 
     def _route(
         self, x: NDArray[np.float32], probes: int, wanted: int, available: NDArray[np.int64], threads: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The lists that the queries probe, query by query, and how many each probes."""
+        """The lists that the queries probe, query by query, and where each query's end."""
         blocks = equal_blocks(len(x), largest=_ROUTED)
-        less = np.zeros(len(self.centres), dtype=np.float32)
-        if self.metric != "dot":
-            less = (0.5 * np.einsum("ij,ij->i", self.centres, self.centres, dtype=np.float64)).astype(np.float32)
         routes: dict[int, tuple[NDArray, NDArray]] = {}
 
         def route(block: slice) -> None:
-            far = less - x[block] @ self.centres.T
+            far = self._far - x[block] @ self.centres.T
             ends = np.empty(len(far), dtype=np.int64)
             for some in (True, False):  # the nearest lists, in any order, unless they hold too little
                 if some and probes < far.shape[1] and available.all():
@@ -307,11 +312,15 @@ class IVF:
                 out = np.empty(order.size, dtype=np.int32)
                 if choose_lists(order, available, probes, wanted, ends, out) >= wanted:
                     break
-            routes[block.start] = out[: ends[-1]], np.diff(ends, prepend=0)
+            routes[block.start] = out[: ends[-1]], ends
 
         in_blocks(route, blocks, threads)
         parts = [routes[block.start] for block in blocks]
-        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+        if len(parts) == 1:
+            return parts[0]
+        first = np.cumsum([0, *(len(lists) for lists, _ in parts)])
+        ends = np.concatenate([ends + start for (_, ends), start in zip(parts, first[:-1], strict=True)])
+        return np.concatenate([lists for lists, _ in parts]), ends
 
     def _scan(self, x: NDArray, probed: NDArray, ends: NDArray, allowed: NDArray, *heaps: NDArray) -> None:
         lists = self._lists
@@ -363,7 +372,7 @@ class IVF:
         index = cls(**meta["arguments"])
         index._records = Records.from_arrays(meta["records"], arrays)
         index._largest_square = meta["largest_square"]
-        index.centres = arrays["centres"]
+        index._set_centres(arrays["centres"])
         if "codebooks" in arrays:
             index._quantizer = ProductQuantizer(arrays["codebooks"])
         if "rerank" in arrays:

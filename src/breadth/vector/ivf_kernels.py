@@ -177,13 +177,29 @@ def _decode(codes, centre, codebooks, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _fill_table(x, codebooks, table):
-    """table[256 m + b]: the product of codeword b of part m with that part of x."""
-    width = codebooks.shape[2]
-    for m in range(codebooks.shape[0]):
-        part = x[m * width : (m + 1) * width]
-        for b in range(codebooks.shape[1]):
-            table[256 * m + b] = _product(part, codebooks[m, b])
+def _tables(queries, of_list, ends_of, codebooks):
+    """Tables of the queries that meet some list in small company, and the number of each query's table.
+
+    tables[t, 256 m + b]: the product of codeword b of part m with that part of the query.
+    """
+    n_parts, n_words, width = codebooks.shape
+    table_of = np.full(queries.shape[0], -1, dtype=np.int64)
+    n = 0
+    for l in range(ends_of.shape[0]):
+        begin = ends_of[l - 1] if l > 0 else 0
+        if ends_of[l] - begin < _FEW:
+            for i in range(begin, ends_of[l]):
+                if table_of[of_list[i]] < 0:
+                    table_of[of_list[i]] = n
+                    n += 1
+    tables = np.empty((n, 256 * n_parts), dtype=np.float32)
+    for i in range(queries.shape[0]):
+        if table_of[i] >= 0:
+            for m in range(n_parts):
+                part = queries[i, m * width : (m + 1) * width]
+                for b in range(n_words):
+                    tables[table_of[i], 256 * m + b] = _product(part, codebooks[m, b])
+    return tables, table_of
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -211,9 +227,7 @@ def scan_codes(
     at = np.empty(_ROWS, dtype=np.int64)
     some_slots = np.empty(_ROWS, dtype=np.int64)
     decoded = np.empty((_ROWS, dim), dtype=np.float32)
-    tables = np.empty((1, 256 * codebooks.shape[0]), dtype=np.float32)
-    table_of = np.full(queries.shape[0], -1, dtype=np.int64)
-    n_tables = 0
+    tables, table_of = _tables(queries, of_list, ends_of, codebooks)
     for l in range(starts.shape[0]):
         begin = ends_of[l - 1] if l > 0 else 0
         which = of_list[begin : ends_of[l]]
@@ -231,14 +245,6 @@ def scan_codes(
                 continue
             if m < _FEW:
                 for i in range(m):
-                    if table_of[which[i]] < 0:
-                        if n_tables == tables.shape[0]:
-                            larger = np.empty((2 * n_tables, tables.shape[1]), dtype=np.float32)
-                            larger[:n_tables] = tables
-                            tables = larger
-                        _fill_table(queries[which[i]], codebooks, tables[n_tables])
-                        table_of[which[i]] = n_tables
-                        n_tables += 1
                     _scan_one_coded(
                         which[i], queries, tables[table_of[which[i]]], at[:n], slots, codes, centres[l], codebooks,
                         half_square, offset, heap_score, heap_slot, decoded[0], euclidean,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from breadth.tabular.blas import one_thread
-from breadth.tabular.trees.compilation import announced
 from breadth.vector.index import Hits, Metric
 from breadth.vector.records import Records
+from breadth.vector.scan_kernels import sort_best_first
 
 
 def empty_heaps(q: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -20,23 +20,21 @@ def empty_heaps(q: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
 def to_hits(score: NDArray[np.float64], slot: NDArray[np.int64], records: Records, metric: Metric) -> Hits:
-    """Full heaps as `Hits` has them: best first, of equal scores the lower slot first."""
-    order = np.lexsort((slot, -score), axis=-1)
-    score, slot = np.take_along_axis(score, order, axis=1), np.take_along_axis(slot, order, axis=1)
+    """Full heaps, which are sorted in place, as `Hits` has them: best first, of equal scores the lower slot first."""
+    sort_best_first(score, slot)
     scores = np.sqrt(np.abs(score)) if metric == "euclidean" else score  # kernels hold minus the squared distance
     return Hits(records.ids_at(slot), scores.astype(np.float32))
 
 
-def in_blocks(work: Callable[[slice], None], blocks: Iterable[slice], n_threads: int) -> None:
+def in_blocks(work: Callable[[slice], None], blocks: Sequence[slice], n_threads: int) -> None:
     """Do `work` on every block, on threads if there are several of both; BLAS runs on the calling thread."""
-    blocks = list(blocks)
-    with announced(), one_thread():
-        if n_threads == 1 or len(blocks) < 2:
-            for block in blocks:
-                work(block)
-        else:
-            with ThreadPoolExecutor(n_threads) as pool:
-                list(pool.map(work, blocks))
+    if n_threads > 1 and len(blocks) > 1:
+        with one_thread(), ThreadPoolExecutor(n_threads) as pool:
+            list(pool.map(work, blocks))
+        return
+    with one_thread(when=blocks[-1].stop > 1):  # one query is no work to share, and asking takes as long as its answer
+        for block in blocks:
+            work(block)
 
 
 def equal_blocks(n: int, *, largest: int, at_least: int = 1) -> list[slice]:

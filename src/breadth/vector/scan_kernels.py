@@ -92,3 +92,14 @@ def keep_best(query, vectors, slots, euclidean, score, slot):
         s = exact_score(query, vectors[np.uint64(j)], euclidean)
         if s > score[0] or (s == score[0] and j < slot[0]):
             replace_worst(score, slot, s, j)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def sort_best_first(heap_score, heap_slot):
+    """Sort each heap (q, k) in place, best first."""
+    for i in range(heap_score.shape[0]):
+        score, slot = heap_score[i], heap_slot[i]
+        for n in range(score.shape[0] - 1, 0, -1):  # the worst of the first n + 1 goes behind the others
+            worst_score, worst_slot = score[0], slot[0]
+            replace_worst(score[:n], slot[:n], score[n], slot[n])
+            score[n], slot[n] = worst_score, worst_slot
