@@ -4,9 +4,10 @@ Every sum is a sum of integers. The gradient pass turns each row's gradient and 
 `(gradient << 32) + hessian` in fixed point, so that a histogram bin is updated by one addition, a sibling is an exact
 subtraction, and neither the number of threads nor the order of the rows can change a bit of the result.
 
-Layout: features stand in blocks of eight, and `words[block, row]` holds a row's eight bin codes in one uint64; a
-block's histogram (8 x stride int64) stays in the first-level cache. `columns[feature, row]` holds the same codes one
-byte each for partitioning, where a single feature is read. A thread owns whole blocks: no private copies, no reduction.
+Layout: features stand in groups of up to sixteen, and words[group, row] holds a row's bin codes in two uint64, so that
+one cache line serves four rows; a group's histogram (at most 16 x 256 int64) fits the first-level cache.
+`columns[feature, row]` holds the same codes one byte each for partitioning, where a single feature is read. A thread
+owns whole groups: no private copies, no reduction.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from numba import njit
 from breadth.tabular.trees.machine_kernels import barrier
 from breadth.tabular.trees.options_kernels import choose_features
 from breadth.tabular.trees.pointer_kernels import add_rows_at, search_at
-from breadth.tabular.trees.split_kernels import partition, partition_by_set
-from breadth.tabular.trees.workspace import BLOCK, CATEGORICAL, SUM_LIMIT
+from breadth.tabular.trees.split_kernels import partition, partition_by_set, put_leaf, put_rows
+from breadth.tabular.trees.workspace import CATEGORICAL, SUM_LIMIT
 
 G, H, WEIGHT, LOWER, UPPER = 0, 1, 2, 3, 4  # of a leaf: sums, weight in rows, bounds of its value
 GAIN, FEATURE, BIN, MISSING_LEFT, LEFT_G, LEFT_H = 0, 1, 2, 3, 4, 5  # of its best split
@@ -29,11 +30,11 @@ def grow_tree(t, n_threads, codes, work, tree, rules, n_rows, in_order, row_adde
     """Grow one tree on the packed gradients of rows[:n_rows]; every thread calls this with its own `t`.
 
     Each thread keeps its own copy of the frontier and takes the same decisions; they share only the rows' order, the
-    histograms and each block's best split. Only thread 0 writes the tree.
+    histograms and each group's best split. Only thread 0 writes the tree.
 
     Args:
         in_order: the tree sees all rows, and `work.rows` need not be filled.
-        row_adder: address of `add_rows`.
+        row_adder: address of `add_rows` for codes.lanes.
         searcher: address of `search_ordered`, or of `search_any` when codes.kind is not all zero.
 
     Returns:
@@ -42,8 +43,8 @@ def grow_tree(t, n_threads, codes, work, tree, rules, n_rows, in_order, row_adde
     Cost: O(features * (rows on the smaller side of each split + leaves * bins)).
     """
     # unpacked once: inside a loop each access to a named tuple's array would count references
-    all_words, columns, n_bins, has_missing, kind, row_weight = codes
-    packed, rows, left_rows, right_rows, pool, best, best_sets, sums, counts, sync = work
+    all_words, lanes, columns, n_bins, has_missing, kind, row_weight = codes
+    packed, rows, left_rows, right_rows, ordered, pool, best, best_sets, sums, counts, sync = work
     feature_of, bin_of, missing_left_of, left_of, gain_of, value_of, rows_of = tree[:7]
     leaf_of_row, leaf_node, leaf_start, sets_of = tree[7:]
     max_leaves, max_depth, level_wise, min_rows, min_hessian, l2, min_gain = rules[:7]
@@ -62,10 +63,11 @@ def grow_tree(t, n_threads, codes, work, tree, rules, n_rows, in_order, row_adde
         return -1
 
     n_features = columns.shape[0]
-    n_blocks, all_rows = all_words.shape
+    n_groups, all_rows, _ = all_words.shape
     words = all_words.reshape(-1)
-    block_size = BLOCK * stride
-    n_slots = pool.shape[0] // (n_blocks * block_size) - 2
+    width = 2 * lanes
+    group_size = width * stride
+    n_slots = pool.shape[0] // (n_groups * group_size) - 2
     weighted = row_weight.shape[0] > 0
     start = np.zeros(max_leaves, np.int64)
     stop = np.zeros(max_leaves, np.int64)
@@ -102,6 +104,11 @@ def grow_tree(t, n_threads, codes, work, tree, rules, n_rows, in_order, row_adde
     state[0, WEIGHT] = total_weight
     state[0, LOWER] = -np.inf
     state[0, UPPER] = np.inf
+    if not in_order:
+        chunk = (n_rows + n_threads - 1) // n_threads
+        mine = max(0, min(n_rows - t * chunk, chunk))
+        put_rows(rows, t * chunk, mine, rows, t * chunk, packed, ordered, True)
+        barrier(sync, n_threads)
     a = 0  # the two leaves whose histograms are due: b is built from its rows, a = parent - b
     b = 0
     while True:
@@ -135,40 +142,43 @@ def grow_tree(t, n_threads, codes, work, tree, rules, n_rows, in_order, row_adde
             if n_features_tried < n_features:
                 choose_features(seed, node[b], n_features_tried, tried)
             first = in_order and n_leaves == 1
-            for block in range(t, n_blocks, n_threads):
-                at_b = (slot_b * n_blocks + block) * block_size
-                at_a = (slot_a * n_blocks + block) * block_size
-                for k in range(block_size):
-                    pool[at_b + k] = 0
-                first_word = block * all_rows
-                add_rows(words, first_word, packed, rows, start[b], stop[b], first, pool, at_b, stride)
+            gradients = packed if first else ordered
+            for group in range(t, n_groups, n_threads):
+                at_b = (slot_b * n_groups + group) * group_size
+                at_a = (slot_a * n_groups + group) * group_size
+                from_b = np.uint64(at_b)
+                from_a = np.uint64(at_a)
+                for k in range(np.uint64(group_size)):
+                    pool[from_b + k] = 0
+                first_word = group * all_rows * 2
+                add_rows(words, first_word, gradients, rows, start[b], stop[b], first, pool, at_b, stride)
                 if a != b and parent_slot >= 0:
-                    for k in range(block_size):
-                        pool[at_a + k] -= pool[at_b + k]
+                    for k in range(np.uint64(group_size)):
+                        pool[from_a + k] -= pool[from_b + k]
                 elif a != b:
-                    for k in range(block_size):
-                        pool[at_a + k] = 0
-                    add_rows(words, first_word, packed, rows, start[a], stop[a], first, pool, at_a, stride)
+                    for k in range(np.uint64(group_size)):
+                        pool[from_a + k] = 0
+                    add_rows(words, first_word, gradients, rows, start[a], stop[a], first, pool, at_a, stride)
                 for side in range(2 if a != b else 1):
                     leaf = b if side == 0 else a
                     if can_b if side == 0 else can_a:
                         search(
-                            block, pool, at_b if side == 0 else at_a, stride, n_bins, has_missing,
+                            group, width, pool, at_b if side == 0 else at_a, stride, n_bins, has_missing,
                             tried, kind, state[leaf], limits, cumulative, gain, found, found_set,
-                            best[block, side], best_sets[block, side],
+                            best[group, side], best_sets[group, side],
                         )  # fmt: skip
                     else:
-                        best[block, side, 0] = -1.0
+                        best[group, side, 0] = -1.0
             barrier(sync, n_threads)
             for side in range(2 if a != b else 1):
                 leaf = b if side == 0 else a
                 split[leaf, GAIN] = -1.0
-                for block in range(n_blocks):
-                    if best[block, side, 0] > split[leaf, GAIN]:
+                for group in range(n_groups):
+                    if best[group, side, 0] > split[leaf, GAIN]:
                         for k in range(6):
-                            split[leaf, k] = best[block, side, k]
+                            split[leaf, k] = best[group, side, k]
                         for k in range(4):
-                            sets[leaf, k] = best_sets[block, side, k]
+                            sets[leaf, k] = best_sets[group, side, k]
                 gradient = state[leaf, G]
                 hessian = state[leaf, H] + l2
                 value = min(max(-gradient / hessian, state[leaf, LOWER]), state[leaf, UPPER])
@@ -234,11 +244,14 @@ def grow_tree(t, n_threads, codes, work, tree, rules, n_rows, in_order, row_adde
                 before = n_left
             n_left += counts[k * 8]
             total += counts[k * 8 + 1]
-        for i in range(mine):
-            rows[lo + before + i] = left_rows[my_lo + i]
+        left_smaller = 2 * n_left <= hi - lo  # the smaller child is built from its rows: their gradients go along
+        both = slot[s] < 0
+        done = n_leaves + 1 == max_leaves
         to = lo + n_left + (my_lo - lo - before)
-        for i in range(my_hi - my_lo - mine):
-            rows[to + i] = right_rows[my_lo + i]
+        put_rows(left_rows, my_lo, mine, rows, lo + before, packed, ordered, not done and (left_smaller or both))
+        put_rows(
+            right_rows, my_lo, my_hi - my_lo - mine, rows, to, packed, ordered, not done and (both or not left_smaller)
+        )
 
         # --- the frontier: the child with fewer rows becomes b
         GL = split[s, LEFT_G]
@@ -258,7 +271,7 @@ def grow_tree(t, n_threads, codes, work, tree, rules, n_rows, in_order, row_adde
         a = s
         b = n_leaves
         n_leaves += 1
-        left_leaf, right_leaf = (b, a) if 2 * n_left <= hi - lo else (a, b)
+        left_leaf, right_leaf = (b, a) if left_smaller else (a, b)
         G_all = state[s, G]
         H_all = state[s, H]
         weight_all = state[s, WEIGHT]
@@ -303,8 +316,11 @@ def grow_tree(t, n_threads, codes, work, tree, rules, n_rows, in_order, row_adde
             leaf_start[leaf] = start[leaf]
     if t == 0:
         rows_of[0] = n_rows
-    chunk = (n_rows + n_threads - 1) // n_threads
-    for leaf in range(n_leaves):
-        for i in range(max(start[leaf], t * chunk), min(stop[leaf], (t + 1) * chunk)):
-            leaf_of_row[np.int64(i) if n_leaves == 1 and in_order else np.int64(rows[i])] = leaf
+    chunk = ((all_rows + n_threads - 1) // n_threads + 63) // 64 * 64
+    if n_leaves == 1 and in_order:
+        for i in range(np.uint64(min(all_rows, t * chunk)), np.uint64(min(all_rows, (t + 1) * chunk))):
+            leaf_of_row[i] = 0
+    else:
+        for leaf in range(n_leaves):
+            put_leaf(rows, start[leaf], stop[leaf], t * chunk, (t + 1) * chunk, leaf, leaf_of_row)
     return n_nodes
