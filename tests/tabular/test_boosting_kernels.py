@@ -20,7 +20,7 @@ from breadth.tabular.trees.loss_kernels import (
     softmax_probabilities,
 )
 from breadth.tabular.trees.pointer_kernels import row_adder, searcher
-from breadth.tabular.trees.workspace import Rules, Tree, Workspace
+from breadth.tabular.trees.workspace import Frontier, Rules, Tree, Workspace
 
 
 def packed_sums(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -188,6 +188,7 @@ def grown(X, g, h, rules, *, n_threads=1, kind=None, max_bins=255):
     n = len(X)
     leaves = rules["max_leaves"]
     stride, groups = histogram_stride(edges), len(codes.words)
+    slots = rules.pop("slots", leaves + 1)
     work = Workspace(
         packed=(np.round(g / rules["gradient_unit"]).astype(np.int64) << 32)
         + np.round(h / rules["hessian_unit"]).astype(np.int64),
@@ -195,7 +196,7 @@ def grown(X, g, h, rules, *, n_threads=1, kind=None, max_bins=255):
         left=np.empty(n, np.uint32),
         right=np.empty(n, np.uint32),
         ordered=np.empty(n, np.int64),
-        pool=np.empty((rules.pop("slots", leaves + 1) + 2) * groups * 2 * codes.lanes * stride, np.int64),
+        pool=np.empty((slots + 2) * groups * 2 * codes.lanes * stride, np.int64),
         best=np.zeros((groups, 2, 6)),
         best_sets=np.zeros((groups, 2, 4), np.uint64),
         sums=np.zeros(n_threads * 8, np.int64),
@@ -229,8 +230,9 @@ def grown(X, g, h, rules, *, n_threads=1, kind=None, max_bins=255):
 
     def call(t):
         results[t] = grow_tree(
-            t, n_threads, codes, work, tree, filled, n, True, row_adder(codes.lanes), searcher(options=bool(codes.kind.any()))
-        )
+            t, n_threads, codes, work, Frontier.empty(leaves, slots, X.shape[1]), tree, filled, n, True,
+            row_adder(codes.lanes), searcher(options=bool(codes.kind.any())),
+        )  # fmt: skip
 
     threads = [threading.Thread(target=call, args=(t,)) for t in range(n_threads)]
     for thread in threads:

@@ -105,7 +105,9 @@ def encode(
     in_threads(
         n_threads,
         [
-            lambda lo=lo: encode_rows(X, edges.upper, edges.n_bins, lo, min(lo + chunk, n), spread, lanes, words, columns)
+            lambda lo=lo: encode_rows(
+                X, edges.upper, edges.n_bins, lo, min(lo + chunk, n), spread, lanes, words, columns
+            )
             for lo in range(0, n, chunk)
         ],
     )
@@ -115,7 +117,7 @@ def encode(
 
 
 def shares(n_features: int, n_threads: int) -> tuple[int, int]:
-    """Groups of features and codes in a word, so that every thread has as many groups and few codes stand for nothing."""
+    """(groups, lanes) of the words: as many groups for every thread, and few lanes without a feature."""
     n_groups = -(-n_features // (2 * MOST_LANES))
     n_groups = -(-n_groups // n_threads) * n_threads
     lanes = -(-n_features // (2 * n_groups))

@@ -16,7 +16,7 @@ from breadth.tabular.trees.losses import Loss, weighted_quantile
 from breadth.tabular.trees.pointer_kernels import row_adder, searcher
 from breadth.tabular.trees.subsample_kernels import leaves_by_code, sum_of_rows
 from breadth.tabular.trees.tree_ensemble import TreeEnsemble
-from breadth.tabular.trees.workspace import CATEGORICAL, SUM_LIMIT, Codes, Rules, Tree, Workspace
+from breadth.tabular.trees.workspace import CATEGORICAL, SUM_LIMIT, Codes, Frontier, Rules, Tree, Workspace
 
 FILL = 0.9  # share of the fixed-point range that a round's sums are expected to take
 _BY_NODE = ("feature", "bin", "missing_left", "left", "gain", "value", "rows", "category_sets")
@@ -105,6 +105,7 @@ class Booster:
             counts=np.zeros(threads * 8, np.int64),
             sync=np.zeros(24, np.int64),
         )
+        self.frontiers = [Frontier.empty(L, slots, len(codes.columns)) for _ in range(threads)]
         self.score = np.repeat(first_score.astype(np.float32)[:, None], n, axis=1)
         self.leaf_of_row = np.zeros((K, n), np.uint16)
         self.leaf_value = np.zeros((K, L), np.float32)
@@ -195,6 +196,7 @@ class Booster:
 
     def _tree(self, k: int) -> Tree:
         growth, codes, work, threads = self.growth, self.codes, self.work, self.team.n_threads
+        frontiers = self.frontiers
         n = codes.columns.shape[1]
         L = growth.max_leaves
         tree = self.tree._replace(leaf_of_row=self.leaf_of_row[k])
@@ -219,7 +221,7 @@ class Booster:
             )  # fmt: skip
 
             def grow(t: int, rules: Rules = rules) -> int:
-                return grow_tree(t, threads, codes, work, tree, rules, n_rows, in_order, *self.parts)
+                return grow_tree(t, threads, codes, work, frontiers[t], tree, rules, n_rows, in_order, *self.parts)
 
             if in_order:
                 n_nodes = self.team.run(lambda t: (self._gradients(t, k), grow(t))[1])

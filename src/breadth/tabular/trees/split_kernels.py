@@ -1,7 +1,7 @@
 """Pieces of a boosted tree on binned rows: adding rows to a histogram, finding the best split in it, partitioning.
 
-`grow_tree` calls a row adder and a search by address (see `pointer_kernels.py`): each is compiled once, by itself, and a
-search that a fit does not need is not compiled at all.
+`grow_tree` calls a row adder and a search by address (see `pointer_kernels.py`): each is compiled once, by itself, and
+a search that a fit does not need is not compiled at all.
 """
 
 from __future__ import annotations

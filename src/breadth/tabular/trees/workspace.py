@@ -39,6 +39,38 @@ class Workspace(NamedTuple):
     sync: np.ndarray  # int64 (24,), the barrier's
 
 
+class Frontier(NamedTuple):
+    """What one thread keeps of the leaves of the tree that grows; columns as `growth_kernels` names them."""
+
+    place: np.ndarray  # int64 (leaves, 5): first and last row, node, depth, histogram
+    state: np.ndarray  # float64 (leaves, 5): sums, weight, bounds
+    split: np.ndarray  # float64 (leaves, 6): the best split
+    sets: np.ndarray  # uint64 (leaves, 4): its categories
+    free: np.ndarray  # int64 (slots,), histograms that no leaf holds
+    tried: np.ndarray  # uint8 (features,)
+    limits: np.ndarray  # float64 (5,), what a search needs of the rules
+    found: np.ndarray  # float64 (6,), a search's result
+    found_set: np.ndarray  # uint64 (4,)
+    cumulative: np.ndarray  # int64 (256,), a search's scratch
+    gain: np.ndarray  # float64 (256,)
+
+    @classmethod
+    def empty(cls, n_leaves: int, n_slots: int, n_features: int) -> Frontier:
+        return cls(
+            place=np.zeros((n_leaves, 5), np.int64),
+            state=np.zeros((n_leaves, 5)),
+            split=np.zeros((n_leaves, 6)),
+            sets=np.zeros((n_leaves, 4), np.uint64),
+            free=np.zeros(n_slots, np.int64),
+            tried=np.zeros(n_features, np.uint8),
+            limits=np.zeros(5),
+            found=np.zeros(6),
+            found_set=np.zeros(4, np.uint64),
+            cumulative=np.zeros(256, np.int64),
+            gain=np.zeros(256),
+        )
+
+
 class Tree(NamedTuple):
     """One tree being written; a leaf has left == -1."""
 
