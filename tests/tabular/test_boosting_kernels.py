@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from breadth.tabular.trees.binning import encode, find_edges, histogram_stride
+from breadth.tabular.trees.binning import encode, find_edges, histogram_stride, shares
 from breadth.tabular.trees.growth_kernels import grow_tree
 from breadth.tabular.trees.loss_kernels import (
     Focal,
@@ -20,7 +20,7 @@ from breadth.tabular.trees.loss_kernels import (
     softmax_probabilities,
 )
 from breadth.tabular.trees.pointer_kernels import row_adder, searcher
-from breadth.tabular.trees.workspace import BLOCK, Rules, Tree, Workspace
+from breadth.tabular.trees.workspace import Frontier, Rules, Tree, Workspace
 
 
 def packed_sums(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -137,11 +137,21 @@ def test_codes_are_the_number_of_edges_below_a_value_and_nan_has_its_own(dtype):
         expected = np.searchsorted(e, X[:, f], side="left")
         expected[np.isnan(X[:, f])] = edges.n_bins[f]
         assert np.array_equal(codes.columns[f], expected)
-        byte = (codes.words[f // BLOCK] >> np.uint64(8 * (f % BLOCK))) & np.uint64(255)
+        word, lane = divmod(f, codes.lanes)
+        byte = (codes.words[word // 2, :, word % 2] >> np.uint64(8 * lane)) & np.uint64(255)
         assert np.array_equal(byte, expected)
     assert edges.has_missing.tolist() == [1, 0, 1, 0]
     assert edges.n_bins[1] == 7
     assert edges.n_bins[2] == 1
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 16])
+@pytest.mark.parametrize("n_features", [1, 2, 4, 15, 16, 17, 28, 33, 100, 1000])
+def test_words_have_room_for_every_feature_and_none_is_empty(n_features, n_threads):
+    n_groups, lanes = shares(n_features, n_threads)
+    assert 1 <= lanes <= 8
+    assert (n_groups - 1) * 2 * lanes < n_features <= n_groups * 2 * lanes
+    assert n_groups <= -(-n_features // 16) + n_threads
 
 
 def test_bins_of_a_continuous_column_are_of_near_equal_weight():
@@ -177,19 +187,21 @@ def grown(X, g, h, rules, *, n_threads=1, kind=None, max_bins=255):
     codes = encode(X, edges, kind=kind)
     n = len(X)
     leaves = rules["max_leaves"]
-    stride, blocks = histogram_stride(edges), len(codes.words)
+    stride, groups = histogram_stride(edges), len(codes.words)
+    slots = rules.pop("slots", leaves + 1)
     work = Workspace(
         packed=(np.round(g / rules["gradient_unit"]).astype(np.int64) << 32)
         + np.round(h / rules["hessian_unit"]).astype(np.int64),
         rows=np.empty(n, np.uint32),
         left=np.empty(n, np.uint32),
         right=np.empty(n, np.uint32),
-        pool=np.empty((rules.pop("slots", leaves + 1) + 2) * blocks * BLOCK * stride, np.int64),
-        best=np.zeros((blocks, 2, 6)),
-        best_sets=np.zeros((blocks, 2, 4), np.uint64),
+        ordered=np.empty(n, np.int64),
+        pool=np.empty((slots + 2) * groups * 2 * codes.lanes * stride, np.int64),
+        best=np.zeros((groups, 2, 6)),
+        best_sets=np.zeros((groups, 2, 4), np.uint64),
         sums=np.zeros(n_threads * 8, np.int64),
         counts=np.zeros(n_threads * 8, np.int64),
-        sync=np.zeros(16, np.int64),
+        sync=np.zeros(24, np.int64),
     )
     a, b = packed_sums(work.packed)
     work.sums[:3] = np.abs(a).sum(), a.sum(), b.sum()
@@ -218,8 +230,9 @@ def grown(X, g, h, rules, *, n_threads=1, kind=None, max_bins=255):
 
     def call(t):
         results[t] = grow_tree(
-            t, n_threads, codes, work, tree, filled, n, True, row_adder(), searcher(options=bool(codes.kind.any()))
-        )
+            t, n_threads, codes, work, Frontier.empty(leaves, slots, X.shape[1]), tree, filled, n, True,
+            row_adder(codes.lanes), searcher(options=bool(codes.kind.any())),
+        )  # fmt: skip
 
     threads = [threading.Thread(target=call, args=(t,)) for t in range(n_threads)]
     for thread in threads:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from breadth.tabular.trees.binning_kernels import edges_of_sorted, encode_rows
-from breadth.tabular.trees.workspace import BLOCK, Codes
+from breadth.tabular.trees.workspace import MOST_LANES, Codes
 
 MIN_ROWS_IN_BIN = 3  # thinner bins cost time and hold noise
 
@@ -82,7 +82,7 @@ def find_edges(
                 n_bins[f] = k + 1
                 has_missing[f] = missing
 
-    width = BLOCK if n * n_features > 100_000 else n_features
+    width = 8 if n * n_features > 100_000 else n_features  # columns copied at a time: a cache line of float64
     in_threads(n_threads, [lambda lo=lo: some(lo, min(lo + width, n_features)) for lo in range(0, n_features, width)])
     return Edges(upper, n_bins, has_missing)
 
@@ -97,20 +97,31 @@ def encode(
 ) -> Codes:
     """The two layouts of bin codes that `grow_tree` reads."""
     n, n_features = X.shape
-    words = np.zeros((-(-n_features // BLOCK), n), np.uint64)
+    n_groups, lanes = shares(n_features, n_threads)
+    words = np.empty((n_groups, n, 2), np.uint64)
     columns = np.empty((n_features, n), np.uint8)
     chunk = max(1024, -(-n // (4 * n_threads)))
     spread = histogram_stride(edges) - 1
     in_threads(
         n_threads,
         [
-            lambda lo=lo: encode_rows(X, edges.upper, edges.n_bins, lo, min(lo + chunk, n), spread, words, columns)
+            lambda lo=lo: encode_rows(
+                X, edges.upper, edges.n_bins, lo, min(lo + chunk, n), spread, lanes, words, columns
+            )
             for lo in range(0, n, chunk)
         ],
     )
     weight = np.zeros(0, np.int64) if row_weight is None else row_weight
     kind = np.zeros(n_features, np.int8) if kind is None else kind
-    return Codes(words, columns, edges.n_bins, edges.has_missing, kind, weight)
+    return Codes(words, lanes, columns, edges.n_bins, edges.has_missing, kind, weight)
+
+
+def shares(n_features: int, n_threads: int) -> tuple[int, int]:
+    """(groups, lanes) of the words: as many groups for every thread, and few lanes without a feature."""
+    n_groups = -(-n_features // (2 * MOST_LANES))
+    n_groups = -(-n_groups // n_threads) * n_threads
+    lanes = -(-n_features // (2 * n_groups))
+    return -(-n_features // (2 * lanes)), lanes
 
 
 def histogram_stride(edges: Edges) -> int:

@@ -95,33 +95,38 @@ def edges_of_sorted(values, counts, max_bins, min_rows, edges):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True)
-def encode_rows(X, edges, n_bins, start, stop, spread, words, columns):
+def encode_rows(X, edges, n_bins, start, stop, spread, lanes, words, columns):
     """Bin codes of rows start..stop, in both layouts; NaN gets code n_bins. `edges` is (features, 256), padded.
 
-    The unused bytes of the last block take `row & spread`, so that updates of them do not wait for each other.
+    The unused codes of the last group take `row & spread`, so that updates of them do not wait for each other.
     """
-    n_features = X.shape[1]
-    tile = 1024
-    for lo in range(start, stop, tile):
-        hi = min(stop, lo + tile)
-        for f in range(words.shape[0] * 8):
-            block = f >> 3
-            shift = np.uint64((f & 7) * 8)
+    n_features = np.uint64(X.shape[1])
+    one = np.uint64(1)
+    for first in range(start, stop, 1024):
+        lo = np.uint64(first)
+        hi = np.uint64(min(stop, first + 1024))
+        for f in range(np.uint64(words.shape[0] * 2 * lanes)):
+            word = f // np.uint64(lanes)
+            group = word >> one
+            half = word & one
+            shift = (f % np.uint64(lanes)) * np.uint64(8)
             if f >= n_features:
                 for i in range(lo, hi):
-                    words[block, i] |= np.uint64(i & spread) << shift
+                    code = i & np.uint64(spread)
+                    words[group, i, half] = code if shift == 0 else words[group, i, half] | (code << shift)
                 continue
             e = edges[f]
+            missing = np.uint64(n_bins[f])
             for i in range(lo, hi):
                 x = X[i, f]
-                p = 128 if e[127] < x else 0  # branchless lower bound: how many edges are below x
-                p += 64 if e[p + 63] < x else 0
-                p += 32 if e[p + 31] < x else 0
-                p += 16 if e[p + 15] < x else 0
-                p += 8 if e[p + 7] < x else 0
-                p += 4 if e[p + 3] < x else 0
-                p += 2 if e[p + 1] < x else 0
-                p += 1 if e[p] < x else 0
-                code = np.uint64(n_bins[f] if x != x else p)
+                p = np.uint64(128) if e[127] < x else np.uint64(0)  # branchless lower bound: how many edges are below x
+                p += np.uint64(64) if e[p + np.uint64(63)] < x else np.uint64(0)
+                p += np.uint64(32) if e[p + np.uint64(31)] < x else np.uint64(0)
+                p += np.uint64(16) if e[p + np.uint64(15)] < x else np.uint64(0)
+                p += np.uint64(8) if e[p + np.uint64(7)] < x else np.uint64(0)
+                p += np.uint64(4) if e[p + np.uint64(3)] < x else np.uint64(0)
+                p += np.uint64(2) if e[p + one] < x else np.uint64(0)
+                p += one if e[p] < x else np.uint64(0)
+                code = missing if x != x else p
                 columns[f, i] = np.uint8(code)
-                words[block, i] = code if shift == 0 else words[block, i] | (code << shift)
+                words[group, i, half] = code if shift == 0 else words[group, i, half] | (code << shift)

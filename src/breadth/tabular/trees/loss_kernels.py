@@ -99,10 +99,10 @@ def fixed_point(g, h, gradient_scale, hessian_scale):
 
 @njit(nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def share(t, n_threads, n):
-    """Rows lo..hi of thread t, in multiples of 64 rows."""
+    """Rows lo..hi of thread t, in multiples of 64 rows; unsigned: indices without a sign let the loops vectorise."""
     chunk = ((n + n_threads - 1) // n_threads + 63) // 64 * 64
     lo = min(n, t * chunk)
-    return lo, min(n, lo + chunk)
+    return np.uint64(lo), np.uint64(min(n, lo + chunk))
 
 
 def _logistic(loss, score, target):

@@ -7,6 +7,7 @@ no trouble after a fork, and a fit inside a joblib worker costs what it costs ou
 
 from __future__ import annotations
 
+import platform
 import sys
 
 from llvmlite import ir
@@ -15,7 +16,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 _yield_processor = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
-SPINS_BEFORE_YIELD = 4_000  # a few microseconds: long enough for a balanced phase, short enough on a busy machine
+_LONG = types.int64
+_system_call = types.ExternalFunction("syscall", _LONG(_LONG, _LONG, _LONG, _LONG, _LONG, _LONG, _LONG))
+_FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine(), 0) if sys.platform == "linux" else 0
+_WAIT, _WAKE = 128, 129  # private to the process
+SPINS = 20_000  # some 100 microseconds: as long as a phase is uneven, short on a busy machine
 
 
 @intrinsic
@@ -49,16 +54,28 @@ def _fetch_add(typingctx, array, index, amount):
 
 @njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def barrier(sync, n_threads):
-    """Wait until all `n_threads` have come here. `sync` is int64[16], zero at first: arrivals at 0, generation at 8."""
+    """Wait until all `n_threads` have come here.
+
+    `sync` is int64[24], zero at first: arrivals at 0, generation at 8, sleepers at 16. Who waits long sleeps in the
+    kernel where Linux offers it, and yields elsewhere: a yield on a busy machine gives a whole time slice away.
+    """
     if n_threads == 1:
         return
     generation = _fetch_add(sync, 8, 0)
     if _fetch_add(sync, 0, 1) == n_threads - 1:
         _fetch_add(sync, 0, -n_threads)
         _fetch_add(sync, 8, 1)
+        if _FUTEX and _fetch_add(sync, 16, 0) > 0:
+            _system_call(_FUTEX, sync.ctypes.data + 64, _WAKE, n_threads, 0, 0, 0)
         return
     spins = 0
     while _fetch_add(sync, 8, 0) == generation:
         spins += 1
-        if spins > SPINS_BEFORE_YIELD:
+        if spins <= SPINS:
+            continue
+        if _FUTEX:
+            _fetch_add(sync, 16, 1)
+            _system_call(_FUTEX, sync.ctypes.data + 64, _WAIT, generation & 0xFFFFFFFF, 0, 0, 0)
+            _fetch_add(sync, 16, -1)
+        else:
             _yield_processor()

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from breadth.tabular.trees.split_kernels import ordered_split
-from breadth.tabular.trees.workspace import BLOCK, CATEGORICAL
+from breadth.tabular.trees.workspace import CATEGORICAL
 
 CATEGORY_SMOOTHING = 10.0  # added to a category's hessian before categories are ordered: rare ones go to the middle
 CATEGORY_L2 = 10.0  # added to l2 for categorical splits: a subset has many more ways to fit noise than a threshold
@@ -132,16 +132,16 @@ def monotone_split(pool, at, n_bins, missing, G, H, rows_per_hessian, limits, si
 
 
 def search_any(
-    block, pool, at, stride, n_bins, has_missing, tried, kind, leaf, limits, cumulative, gain, found, found_set, best,
-    best_set,
+    group, width, pool, at, stride, n_bins, has_missing, tried, kind, leaf, limits, cumulative, gain, found, found_set,
+    best, best_set,
 ):  # fmt: skip
     """`search_ordered` where some features are categorical or constrained."""
     best[0] = -1.0
     rows_per_hessian = leaf[2] / leaf[1]
-    for f in range(block * BLOCK, min(block * BLOCK + BLOCK, n_bins.shape[0])):
+    for f in range(group * width, min(group * width + width, n_bins.shape[0])):
         if tried[f] == 0:
             continue
-        here = at + (f - block * BLOCK) * stride
+        here = at + (f - group * width) * stride
         missing = has_missing[f] == 1
         if kind[f] == CATEGORICAL:
             categorical_split(

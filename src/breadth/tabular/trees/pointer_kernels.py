@@ -18,7 +18,7 @@ from numba.core.types import FunctionType
 from numba.extending import intrinsic
 
 from breadth.tabular.trees.options_kernels import search_any
-from breadth.tabular.trees.split_kernels import add_rows, search_ordered
+from breadth.tabular.trees.split_kernels import row_adder_of, search_ordered
 
 _INT = types.int64
 _BYTES, _SIGNS = types.uint8[::1], types.int8[::1]
@@ -28,7 +28,7 @@ ADD_ROWS = types.void(
     _WORDS, _INT, _INTS, types.uint32[::1], _INT, _INT, types.boolean, _INTS, _INT, _INT,
 )  # fmt: skip
 SEARCH = types.void(
-    _INT, _INTS, _INT, _INT, _INTS, _BYTES, _BYTES, _SIGNS, _FLOATS, _FLOATS, _INTS, _FLOATS, _FLOATS, _WORDS,
+    _INT, _INT, _INTS, _INT, _INT, _INTS, _BYTES, _BYTES, _SIGNS, _FLOATS, _FLOATS, _INTS, _FLOATS, _FLOATS, _WORDS,
     _FLOATS, _WORDS,
 )  # fmt: skip
 
@@ -56,17 +56,26 @@ add_rows_at = _function_at(ADD_ROWS)
 search_at = _function_at(SEARCH)
 
 
-@cache
 def _compiled(function: Callable[..., None], signature: Any) -> Any:
     compiler: Any = cfunc
     return compiler(signature, cache=True, error_model="numpy")(function)
 
 
-def row_adder() -> int:
-    """Address of `add_rows`."""
-    return int(_compiled(add_rows, ADD_ROWS).address)
+@cache
+def _row_adder(lanes: int) -> Any:
+    return _compiled(row_adder_of(lanes), ADD_ROWS)
+
+
+@cache
+def _searcher(options: bool) -> Any:
+    return _compiled(search_any if options else search_ordered, SEARCH)
+
+
+def row_adder(lanes: int) -> int:
+    """Address of `add_rows` for words of `lanes` codes."""
+    return int(_row_adder(lanes).address)
 
 
 def searcher(*, options: bool) -> int:
     """Address of the split search; with `options` the one that knows categories and monotone constraints."""
-    return int(_compiled(search_any if options else search_ordered, SEARCH).address)
+    return int(_searcher(options).address)

@@ -32,83 +32,76 @@ def _next(word, threshold, p, X, row, missing, sets, set_of_node):
     return (word & CHILD) + np.uint64(right)
 
 
+@njit(nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _eight_leaves(root, row, width, last, nodes, thresholds, X, missing, sets, set_of_node):
+    """Leaves of the rows that start at X[row], X[row + width], …; row number `last` stands in for those after it."""
+    r1 = row + min(last, np.uint64(1)) * width
+    r2 = row + min(last, np.uint64(2)) * width
+    r3 = row + min(last, np.uint64(3)) * width
+    r4 = row + min(last, np.uint64(4)) * width
+    r5 = row + min(last, np.uint64(5)) * width
+    r6 = row + min(last, np.uint64(6)) * width
+    r7 = row + min(last, np.uint64(7)) * width
+    p0 = p1 = p2 = p3 = p4 = p5 = p6 = p7 = root
+    while True:
+        q0 = _next(nodes[p0], thresholds[p0], p0, X, row, missing, sets, set_of_node)
+        q1 = _next(nodes[p1], thresholds[p1], p1, X, r1, missing, sets, set_of_node)
+        q2 = _next(nodes[p2], thresholds[p2], p2, X, r2, missing, sets, set_of_node)
+        q3 = _next(nodes[p3], thresholds[p3], p3, X, r3, missing, sets, set_of_node)
+        q4 = _next(nodes[p4], thresholds[p4], p4, X, r4, missing, sets, set_of_node)
+        q5 = _next(nodes[p5], thresholds[p5], p5, X, r5, missing, sets, set_of_node)
+        q6 = _next(nodes[p6], thresholds[p6], p6, X, r6, missing, sets, set_of_node)
+        q7 = _next(nodes[p7], thresholds[p7], p7, X, r7, missing, sets, set_of_node)
+        moved = (q0 ^ p0) | (q1 ^ p1) | (q2 ^ p2) | (q3 ^ p3) | (q4 ^ p4) | (q5 ^ p5) | (q6 ^ p6) | (q7 ^ p7)
+        if moved == np.uint64(0):
+            return p0, p1, p2, p3, p4, p5, p6, p7
+        p0, p1, p2, p3, p4, p5, p6, p7 = q0, q1, q2, q3, q4, q5, q6, q7
+
+
 @njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True)
 def add_trees(
     X, n_features, nodes, thresholds, values, roots, first, step, missing, sets, set_of_node, start, stop, column, out
 ):
     """out[i, column] += the values of trees roots[first::step] at rows start..stop of the flat X."""
-    F = np.uint64(n_features)
-    n_trees = roots.shape[0]
-    i = start
-    while i < stop:
-        m = stop - i
-        r0 = np.uint64(i) * F
-        r1 = r0 + (F if m > 1 else np.uint64(0))
-        r2 = r1 + (F if m > 2 else np.uint64(0))
-        r3 = r2 + (F if m > 3 else np.uint64(0))
-        r4 = r3 + (F if m > 4 else np.uint64(0))
-        r5 = r4 + (F if m > 5 else np.uint64(0))
-        r6 = r5 + (F if m > 6 else np.uint64(0))
-        r7 = r6 + (F if m > 7 else np.uint64(0))
-        a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = 0.0
-        for t in range(first, n_trees, step):
-            p0 = p1 = p2 = p3 = p4 = p5 = p6 = p7 = np.uint64(roots[t])
-            while True:
-                q0 = _next(nodes[p0], thresholds[p0], p0, X, r0, missing, sets, set_of_node)
-                q1 = _next(nodes[p1], thresholds[p1], p1, X, r1, missing, sets, set_of_node)
-                q2 = _next(nodes[p2], thresholds[p2], p2, X, r2, missing, sets, set_of_node)
-                q3 = _next(nodes[p3], thresholds[p3], p3, X, r3, missing, sets, set_of_node)
-                q4 = _next(nodes[p4], thresholds[p4], p4, X, r4, missing, sets, set_of_node)
-                q5 = _next(nodes[p5], thresholds[p5], p5, X, r5, missing, sets, set_of_node)
-                q6 = _next(nodes[p6], thresholds[p6], p6, X, r6, missing, sets, set_of_node)
-                q7 = _next(nodes[p7], thresholds[p7], p7, X, r7, missing, sets, set_of_node)
-                moved = (q0 ^ p0) | (q1 ^ p1) | (q2 ^ p2) | (q3 ^ p3) | (q4 ^ p4) | (q5 ^ p5) | (q6 ^ p6) | (q7 ^ p7)
-                if moved == np.uint64(0):
-                    break
-                p0 = q0
-                p1 = q1
-                p2 = q2
-                p3 = q3
-                p4 = q4
-                p5 = q5
-                p6 = q6
-                p7 = q7
-            a0 += values[p0]
-            a1 += values[p1]
-            a2 += values[p2]
-            a3 += values[p3]
-            a4 += values[p4]
-            a5 += values[p5]
-            a6 += values[p6]
-            a7 += values[p7]
-        out[i, column] += a0
-        if m > 1:
-            out[i + 1, column] += a1
-        if m > 2:
-            out[i + 2, column] += a2
-        if m > 3:
-            out[i + 3, column] += a3
-        if m > 4:
-            out[i + 4, column] += a4
-        if m > 5:
-            out[i + 5, column] += a5
-        if m > 6:
-            out[i + 6, column] += a6
-        if m > 7:
-            out[i + 7, column] += a7
-        i += 8
+    width = np.uint64(n_features)
+    total = np.empty(8)
+    for i in range(start, stop, 8):
+        n = min(stop - i, 8)
+        for k in range(8):
+            total[k] = 0.0
+        for t in range(first, roots.shape[0], step):
+            p = _eight_leaves(
+                np.uint64(roots[t]), np.uint64(i) * width, width, np.uint64(n - 1), nodes, thresholds, X, missing,
+                sets, set_of_node,
+            )  # fmt: skip
+            for k in range(8):
+                total[k] += values[p[k]]
+        for k in range(n):
+            out[i + k, column] += total[k]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", no_cfunc_wrapper=True)
 def leaves_of(X, n_features, nodes, thresholds, roots, missing, sets, set_of_node, out):
-    """out[i, t] = node number, within tree t, of the leaf that row i reaches."""
-    for i in range(out.shape[0]):
-        row = np.uint64(i) * np.uint64(n_features)
+    """out[i, t] = node number, within tree t, of the leaf that row i of the flat X reaches."""
+    width = np.uint64(n_features)
+    for i in range(0, out.shape[0], 8):
+        n = min(out.shape[0] - i, 8)
         for t in range(roots.shape[0]):
-            p = np.uint64(roots[t])
-            while True:
-                q = _next(nodes[p], thresholds[p], p, X, row, missing, sets, set_of_node)
-                if q == p:
-                    break
-                p = q
-            out[i, t] = np.int64(p) - roots[t]
+            p = _eight_leaves(
+                np.uint64(roots[t]), np.uint64(i) * width, width, np.uint64(n - 1), nodes, thresholds, X, missing,
+                sets, set_of_node,
+            )  # fmt: skip
+            for k in range(n):
+                out[i + k, t] = np.int64(p[k]) - roots[t]
+
+
+def packed_nodes(
+    left: np.ndarray, feature: np.ndarray, threshold: np.ndarray, missing_left: np.ndarray, categorical: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Words uint64 and thresholds (nodes,) as the kernels read them; `left` counts through all trees, -1 at a leaf."""
+    leaf = left < 0
+    word = np.where(leaf, np.arange(len(left)), left).astype(np.uint64)
+    word |= np.where(leaf, 0, feature).astype(np.uint64) << np.uint64(32)
+    word |= (~missing_left & ~leaf).astype(np.uint64) << np.uint64(MISSING_RIGHT)
+    word |= categorical.astype(np.uint64) << np.uint64(CATEGORICAL)
+    return word, np.where(leaf, np.inf, threshold).astype(threshold.dtype)

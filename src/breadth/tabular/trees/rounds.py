@@ -16,7 +16,7 @@ from breadth.tabular.trees.losses import Loss, weighted_quantile
 from breadth.tabular.trees.pointer_kernels import row_adder, searcher
 from breadth.tabular.trees.subsample_kernels import leaves_by_code, sum_of_rows
 from breadth.tabular.trees.tree_ensemble import TreeEnsemble
-from breadth.tabular.trees.workspace import BLOCK, CATEGORICAL, SUM_LIMIT, Codes, Rules, Tree, Workspace
+from breadth.tabular.trees.workspace import CATEGORICAL, SUM_LIMIT, Codes, Frontier, Rules, Tree, Workspace
 
 FILL = 0.9  # share of the fixed-point range that a round's sums are expected to take
 _BY_NODE = ("feature", "bin", "missing_left", "left", "gain", "value", "rows", "category_sets")
@@ -90,20 +90,22 @@ class Booster:
         self.codes, self.edges, self.growth, self.loss, self.weight = codes, edges, growth, loss, weight
         self.weight_unit, self.team = weight_unit, team
         self.stride = histogram_stride(edges)
-        slot = len(codes.words) * BLOCK * self.stride
+        slot = len(codes.words) * 2 * codes.lanes * self.stride
         slots = max(2, min(L + 1, POOL_BYTES // (8 * slot)))
         self.work = Workspace(
             packed=np.empty(n, np.int64),
             rows=np.empty(n, np.uint32),
             left=np.empty(n, np.uint32),
             right=np.empty(n, np.uint32),
+            ordered=np.empty(n, np.int64),
             pool=np.empty((slots + 2) * slot, np.int64),
             best=np.zeros((len(codes.words), 2, 6)),
             best_sets=np.zeros((len(codes.words), 2, 4), np.uint64),
             sums=np.zeros(threads * 8, np.int64),
             counts=np.zeros(threads * 8, np.int64),
-            sync=np.zeros(16, np.int64),
+            sync=np.zeros(24, np.int64),
         )
+        self.frontiers = [Frontier.empty(L, slots, len(codes.columns)) for _ in range(threads)]
         self.score = np.repeat(first_score.astype(np.float32)[:, None], n, axis=1)
         self.leaf_of_row = np.zeros((K, n), np.uint16)
         self.leaf_value = np.zeros((K, L), np.float32)
@@ -123,7 +125,7 @@ class Booster:
             leaf_start=np.zeros(L, np.int64),
             category_sets=np.zeros((nodes, 4), np.uint64),
         )
-        self.parts = row_adder(), searcher(options=bool(codes.kind.any()))
+        self.parts = row_adder(codes.lanes), searcher(options=bool(codes.kind.any()))
         self.rng = np.random.default_rng(growth.seed)
         self.n_trees = 0
         self.scale = np.empty((K, 2))
@@ -194,6 +196,7 @@ class Booster:
 
     def _tree(self, k: int) -> Tree:
         growth, codes, work, threads = self.growth, self.codes, self.work, self.team.n_threads
+        frontiers = self.frontiers
         n = codes.columns.shape[1]
         L = growth.max_leaves
         tree = self.tree._replace(leaf_of_row=self.leaf_of_row[k])
@@ -218,7 +221,7 @@ class Booster:
             )  # fmt: skip
 
             def grow(t: int, rules: Rules = rules) -> int:
-                return grow_tree(t, threads, codes, work, tree, rules, n_rows, in_order, *self.parts)
+                return grow_tree(t, threads, codes, work, frontiers[t], tree, rules, n_rows, in_order, *self.parts)
 
             if in_order:
                 n_nodes = self.team.run(lambda t: (self._gradients(t, k), grow(t))[1])

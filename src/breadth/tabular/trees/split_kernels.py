@@ -1,7 +1,7 @@
 """Pieces of a boosted tree on binned rows: adding rows to a histogram, finding the best split in it, partitioning.
 
-`grow_tree` calls `add_rows` and a search by address (see `pointer_kernels.py`): each is compiled once, by itself, and a
-search that a fit does not need is not compiled at all.
+`grow_tree` calls a row adder and a search by address (see `pointer_kernels.py`): each is compiled once, by itself, and
+a search that a fit does not need is not compiled at all.
 """
 
 from __future__ import annotations
@@ -10,45 +10,41 @@ import numpy as np
 from numba import njit
 
 from breadth.tabular.trees.machine_kernels import prefetch
-from breadth.tabular.trees.workspace import BLOCK
 
-AHEAD = 16  # rows between a prefetch and its use
+AHEAD = np.uint64(32)  # rows between a prefetch and its use
 
 
-def add_rows(words, first, packed, rows, start, stop, in_order, pool, at, stride):
-    """Add rows[start:stop] (rows start..stop themselves when `in_order`) to a block's histogram, pool[at:].
+def row_adder_of(lanes):
+    """`add_rows` for words of `lanes` codes: a constant, so that the loops over them unroll."""
 
-    words[first:] are the block's.
-    """
-    byte = np.uint64(255)
-    s0 = np.uint64(at)
-    step = np.uint64(stride)
-    s1 = s0 + step
-    s2 = s1 + step
-    s3 = s2 + step
-    s4 = s3 + step
-    s5 = s4 + step
-    s6 = s5 + step
-    s7 = s6 + step
-    block = np.uint64(first)
-    for i in range(start, stop):
-        if in_order:
-            r = np.uint64(i)
-        else:
-            ahead = np.uint64(rows[min(i + AHEAD, stop - 1)])
-            prefetch(words, np.intp(block + ahead))
-            prefetch(packed, np.intp(ahead))
-            r = np.uint64(rows[i])
-        x = packed[r]
-        w = words[block + r]
-        pool[s0 + (w & byte)] += x
-        pool[s1 + ((w >> np.uint64(8)) & byte)] += x
-        pool[s2 + ((w >> np.uint64(16)) & byte)] += x
-        pool[s3 + ((w >> np.uint64(24)) & byte)] += x
-        pool[s4 + ((w >> np.uint64(32)) & byte)] += x
-        pool[s5 + ((w >> np.uint64(40)) & byte)] += x
-        pool[s6 + ((w >> np.uint64(48)) & byte)] += x
-        pool[s7 + (w >> np.uint64(56))] += x
+    def add_rows(words, first, packed, rows, start, stop, in_order, pool, at, stride):
+        """Add rows[start:stop] (rows start..stop themselves when `in_order`) to a group's histogram, pool[at:].
+
+        Row r's codes are words[first + 2 r] and the word after it; packed[i] is the gradient of rows[i]. Indices are
+        unsigned: Python's negative ones would cost a test each.
+        """
+        byte = np.uint64(255)
+        one = np.uint64(1)
+        step = np.uint64(stride)
+        base = np.uint64(at)
+        group = np.uint64(first)
+        last = np.uint64(stop - 1)
+        for i in range(np.uint64(start), np.uint64(stop)):
+            if in_order:
+                r = i
+            else:
+                ahead = np.uint64(rows[min(i + AHEAD, last)])
+                prefetch(words, np.intp(group + ahead + ahead))
+                r = np.uint64(rows[i])
+            x = packed[i]
+            v = words[group + r + r]
+            w = words[group + r + r + one]
+            for k in range(lanes):
+                shift = np.uint64(8 * k)
+                pool[base + np.uint64(k) * step + ((v >> shift) & byte)] += x
+                pool[base + np.uint64(lanes + k) * step + ((w >> shift) & byte)] += x
+
+    return add_rows
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -63,19 +59,20 @@ def ordered_split(pool, at, n_bins, missing, G, H, rows_per_hessian, limits, cum
     min_rows = limits[2]
     min_hessian = limits[3]
     l2 = limits[4]
+    first = np.uint64(at)
     total = np.int64(0)
-    for b in range(n_bins):
-        total += pool[at + b]
+    for b in range(np.uint64(n_bins)):
+        total += pool[first + b]
         cumulative[b] = total
-    absent = pool[at + n_bins] if missing else np.int64(0)
+    absent = pool[first + np.uint64(n_bins)] if missing else np.int64(0)
     found[0] = -1.0
     for missing_left in range(2 if missing else 1):
         extra = absent if missing_left == 1 else np.int64(0)
-        stop = n_bins if missing and missing_left == 0 else n_bins - 1  # the last one: all that is present | missing
+        stop = np.uint64(n_bins if missing and missing_left == 0 else n_bins - 1)  # the last: all present | missing
         for b in range(stop):
             v = cumulative[b] + extra
-            GL = np.float64(v >> 32) * gradient_unit
-            HL = np.float64(v & 0xFFFFFFFF) * hessian_unit
+            GL = np.float64(np.int32(v >> 32)) * gradient_unit  # from int32: AVX converts four at once
+            HL = np.float64(np.int32(v)) * hessian_unit
             GR = G - GL
             HR = H - HL
             l = HL + l2
@@ -91,9 +88,9 @@ def ordered_split(pool, at, n_bins, missing, G, H, rows_per_hessian, limits, cum
         for b in range(stop):
             highest = max(highest, gain[b])
         if highest > found[0]:
-            best = 0
+            best = np.uint64(0)
             while gain[best] != highest:
-                best += 1
+                best += np.uint64(1)
             v = cumulative[best] + extra
             found[0] = highest
             found[2] = best
@@ -105,46 +102,79 @@ def ordered_split(pool, at, n_bins, missing, G, H, rows_per_hessian, limits, cum
 @njit(nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def partition(codes, rows, start, stop, in_order, bin, missing_code, left, right):
     """Write rows[start:stop] to `left` or `right` from `start` on, stably and without a branch; count the left ones."""
-    l = start
-    r = start
-    for i in range(start, stop):
+    l = np.uint64(start)
+    r = l
+    last = np.uint8(bin)
+    for i in range(l, np.uint64(stop)):
         row = np.uint32(i) if in_order else rows[i]
-        code = np.int64(codes[row])
-        goes_left = np.int64(code <= bin) | np.int64(code == missing_code)
+        code = codes[row]
+        goes_left = np.uint64((code <= last) | (np.int64(code) == missing_code))
         left[l] = row
         right[r] = row
         l += goes_left
-        r += 1 - goes_left
-    return l - start
+        r += np.uint64(1) - goes_left
+    return np.int64(l) - start
 
 
 @njit(nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def partition_by_set(codes, rows, start, stop, in_order, category_set, left, right):
     """`partition` with a set of codes instead of a threshold."""
-    l = start
-    r = start
-    for i in range(start, stop):
+    l = np.uint64(start)
+    r = l
+    for i in range(l, np.uint64(stop)):
         row = np.uint32(i) if in_order else rows[i]
         code = np.uint64(codes[row])
-        goes_left = np.int64((category_set[code >> np.uint64(6)] >> (code & np.uint64(63))) & np.uint64(1))
+        goes_left = (category_set[code >> np.uint64(6)] >> (code & np.uint64(63))) & np.uint64(1)
         left[l] = row
         right[r] = row
         l += goes_left
-        r += 1 - goes_left
-    return l - start
+        r += np.uint64(1) - goes_left
+    return np.int64(l) - start
+
+
+@njit(nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def put_rows(source, start, n, rows, to, packed, ordered, gather):
+    """rows[to : to + n] = source[start : start + n]; with `gather` their gradients to `ordered` at the same places."""
+    shift = np.uint64(start - to)
+    for i in range(np.uint64(to), np.uint64(to + n)):
+        row = source[i + shift]
+        rows[i] = row
+        if gather:
+            ordered[i] = packed[row]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def put_leaf(rows, start, stop, first, last, leaf, leaf_of_row):
+    """leaf_of_row[r] = leaf for the r of rows[start:stop], ascending, with first <= r < last.
+
+    By row and not by place in `rows`, so that no two threads write to one cache line.
+    """
+    lo = start
+    hi = stop
+    while lo < hi:
+        middle = (lo + hi) >> 1
+        if rows[middle] < first:
+            lo = middle + 1
+        else:
+            hi = middle
+    for i in range(np.uint64(lo), np.uint64(stop)):
+        row = rows[i]
+        if row >= last:
+            break
+        leaf_of_row[row] = leaf
 
 
 def search_ordered(
-    block, pool, at, stride, n_bins, has_missing, tried, kind, leaf, limits, cumulative, gain, found, found_set, best,
-    best_set,
+    group, width, pool, at, stride, n_bins, has_missing, tried, kind, leaf, limits, cumulative, gain, found, found_set,
+    best, best_set,
 ):  # fmt: skip
-    """Best split of one leaf among the features of one block, whose histogram is pool[at:]; into `best`."""
+    """Best split of one leaf among the `width` features of one group, whose histogram is pool[at:]; into `best`."""
     best[0] = -1.0
     rows_per_hessian = leaf[2] / leaf[1]
-    for f in range(block * BLOCK, min(block * BLOCK + BLOCK, n_bins.shape[0])):
+    for f in range(group * width, min(group * width + width, n_bins.shape[0])):
         if tried[f] == 0:
             continue
-        here = at + (f - block * BLOCK) * stride
+        here = at + (f - group * width) * stride
         missing = has_missing[f] == 1
         ordered_split(
             pool, here, n_bins[f], missing, leaf[0], leaf[1], rows_per_hessian, limits, cumulative, gain, found

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from breadth.tabular.trees.prediction_kernels import leaves_of, packed_nodes
+
 LEAF = -1
 
 
@@ -60,6 +62,15 @@ class Tree:
         parent[self.left[inner]] = inner
         parent[self.left[inner] + 1] = inner
         return parent
+
+    def leaf_of_rows(self, X: np.ndarray) -> np.ndarray:
+        """int64 (rows,): the leaf that each row of X, C-ordered float32 (rows, features), reaches."""
+        left = np.where(self.is_leaf, -1, self.left)
+        nodes, limits = packed_nodes(left, self.feature, self.threshold, self.missing_left, np.zeros(len(left), bool))
+        missing = True if np.isnan(X).any() else None  # None: the kernel without the test for NaN
+        leaf = np.empty((len(X), 1), np.int64)
+        leaves_of(X.reshape(-1), X.shape[1], nodes, limits, np.zeros(1, np.int64), missing, None, None, leaf)
+        return leaf[:, 0]
 
     def node_depth(self) -> np.ndarray:
         """int64 (n_nodes,): edges between the root and every node."""

@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from breadth.tabular.trees.pruning import PruningPath, cost_complexity_path, prune_cost_complexity
 from breadth.tabular.trees.stopping import MaxFeatures, StoppingRules, count_features, one_of, within
 from breadth.tabular.trees.structure import Tree
-from breadth.tabular.trees.tree_kernels import REAL, WHOLE, grow_tree, leaf_of_rows
+from breadth.tabular.trees.tree_kernels import REAL, WHOLE, grow_tree
 
 ClassWeight = dict | Literal["balanced"] | None
 
@@ -118,7 +118,8 @@ class DecisionTreeClassifier(ClassifierMixin, BaseEstimator):
 
     def apply(self, X: np.ndarray) -> np.ndarray:
         """Number of the leaf that each row reaches, int64 (rows,)."""
-        return _leaves(self, X)
+        rows = _rows(self, X)
+        return self.tree_.leaf_of_rows(rows)
 
     def decision_path(self, X: np.ndarray) -> csr_matrix:
         """Indicator (rows, n_nodes): 1 where the row passes through the node."""
@@ -232,7 +233,8 @@ class DecisionTreeRegressor(RegressorMixin, BaseEstimator):
 
     def apply(self, X: np.ndarray) -> np.ndarray:
         """Number of the leaf that each row reaches, int64 (rows,)."""
-        return _leaves(self, X)
+        rows = _rows(self, X)
+        return self.tree_.leaf_of_rows(rows)
 
     def decision_path(self, X: np.ndarray) -> csr_matrix:
         """Indicator (rows, n_nodes): 1 where the row passes through the node."""
@@ -376,13 +378,6 @@ def _grow(
 def _rows(estimator: BaseEstimator, X: np.ndarray) -> np.ndarray:
     check_is_fitted(estimator)
     return validate_data(estimator, X, dtype=np.float32, order="C", ensure_all_finite="allow-nan", reset=False)
-
-
-def _leaves(estimator: DecisionTreeClassifier | DecisionTreeRegressor, X: np.ndarray) -> np.ndarray:
-    X, tree = _rows(estimator, X), estimator.tree_
-    leaf = np.empty(X.shape[0], np.int64)
-    leaf_of_rows(X, tree.feature, tree.threshold, tree.left, tree.missing_left, leaf)
-    return leaf
 
 
 def _path(estimator: DecisionTreeClassifier | DecisionTreeRegressor, X: np.ndarray) -> csr_matrix:

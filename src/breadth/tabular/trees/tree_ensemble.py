@@ -9,7 +9,8 @@ from functools import cached_property, partial
 import numpy as np
 
 from breadth.tabular.trees.binning import in_threads
-from breadth.tabular.trees.prediction_kernels import CATEGORICAL, MISSING_RIGHT, add_trees, leaves_of
+from breadth.tabular.trees.prediction_kernels import add_trees, leaves_of, packed_nodes
+from breadth.tabular.trees.scoring_kernels import MOST_LEAVES, Scoring, add_scores, number_leaves
 
 ROWS_IN_TASK = 4096
 WORK_FOR_THREADS = 200_000  # rows x trees below which a second thread costs more than it saves
@@ -50,17 +51,35 @@ class TreeEnsemble:
     @cached_property
     def _words(self) -> tuple[np.ndarray, np.ndarray]:
         """Nodes and thresholds as `add_trees` wants them."""
-        nodes = np.arange(len(self.left))
-        leaf = self.left < 0
-        word = np.where(leaf, nodes, self.left).astype(np.uint64)
-        word |= np.where(leaf, 0, self.feature).astype(np.uint64) << np.uint64(32)
-        word |= (~self.missing_left & ~leaf).astype(np.uint64) << np.uint64(MISSING_RIGHT)
-        word |= (self.category_set >= 0).astype(np.uint64) << np.uint64(CATEGORICAL)
-        threshold = np.where(leaf, np.inf, self.threshold).astype(self.threshold.dtype)
-        return word, threshold
+        return packed_nodes(self.left, self.feature, self.threshold, self.missing_left, self.category_set >= 0)
+
+    @cached_property
+    def _scoring(self) -> tuple[np.ndarray, Scoring] | None:
+        """The columns that nodes test, and the trees as `add_scores` wants them; None if one has too many leaves."""
+        first, count = np.zeros((2, len(self.left)), np.int64)
+        number_leaves(self.left, self.roots, first, count)
+        largest = int(count[self.roots[:-1]].max(initial=1))
+        if largest > MOST_LEAVES:
+            return None
+        inner, leaves = np.flatnonzero(self.left >= 0), np.flatnonzero(self.left < 0)
+        tree_of_leaf = np.searchsorted(self.roots, leaves, side="right")
+        used, column = np.unique(self.feature[inner], return_inverse=True)
+        word = np.uint32 if largest <= 32 else np.uint64
+        below = self.left[inner]
+        bits = (np.uint64(1) << count[below].astype(np.uint64)) - np.uint64(1)  # a child has at most 63 leaves
+        return used.astype(np.int64), Scoring(
+            column=column.astype(np.uint32),
+            threshold=self.threshold[inner],
+            left=(bits << first[below].astype(np.uint64)).astype(word),
+            missing_right=(~self.missing_left[inner]).astype(np.uint8),
+            category_set=self.category_set[inner],
+            node_start=np.searchsorted(inner, self.roots),
+            leaf_start=np.searchsorted(leaves, self.roots),
+            value=self.value[leaves[np.lexsort((first[leaves], tree_of_leaf))]],
+        )
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name != "_words"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_words", "_scoring")}
 
     def _sets(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         if len(self.category_sets) == 0:
@@ -75,18 +94,25 @@ class TreeEnsemble:
             scores: float64, shape (rows, outputs).
         """
         n, K = scores.shape
-        words, thresholds = self._words
         sets, set_of_node = self._sets()
-        missing = True if np.isnan(X).any() else None  # the kernel without the test for NaN is a third quicker
-        flat = X.reshape(-1)
-        trees = self.roots[: rounds[1] * K]
+        if self._scoring is not None:
+            used, trees = self._scoring
 
-        def some(lo: int, hi: int) -> None:
-            for k in range(K):
-                add_trees(
-                    flat, self.n_features, words, thresholds, self.value, trees, rounds[0] * K + k, K, missing, sets,
-                    set_of_node, lo, hi, k, scores,
-                )  # fmt: skip
+            def some(lo: int, hi: int) -> None:
+                add_scores(X, used, trees, sets, K, rounds[0] * K, rounds[1] * K, lo, hi, scores)
+
+        else:
+            words, thresholds = self._words
+            missing = True if np.isnan(X).any() else None  # the kernel without the test for NaN is a third quicker
+            flat = X.reshape(-1)
+            roots = self.roots[: rounds[1] * K]
+
+            def some(lo: int, hi: int) -> None:
+                for k in range(K):
+                    add_trees(
+                        flat, self.n_features, words, thresholds, self.value, roots, rounds[0] * K + k, K, missing,
+                        sets, set_of_node, lo, hi, k, scores,
+                    )  # fmt: skip
 
         if n * (rounds[1] - rounds[0]) * K < WORK_FOR_THREADS:
             some(0, n)

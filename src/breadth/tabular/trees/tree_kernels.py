@@ -178,15 +178,3 @@ def grow_tree(
         n_nodes += 2
         n_leaves += 1
     return n_nodes
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def leaf_of_rows(X, feature, threshold, left, missing_left, out):
-    """out[i] = the leaf that row i of X (rows, features) float32 reaches."""
-    for i in range(X.shape[0]):
-        node = np.int64(0)
-        while feature[node] >= 0:
-            x = X[i, feature[node]]
-            goes = missing_left[node] if x != x else x <= threshold[node]
-            node = np.int64(left[node]) + (0 if goes else 1)
-        out[i] = node
