@@ -23,15 +23,16 @@ from breadth.text.bpe_encode_merge_kernels import (
     symbols_of_characters,
 )
 from breadth.text.bpe_train_kernels import hash_bytes
-from breadth.text.scan_kernels import kernel, part
+from breadth.text.scan_kernels import inlined, kernel, part
 
 _SPREAD, _SPREAD_HIGH = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _LONG = np.uint64(255 << 56)
 _SHORT = 15  # bytes that a row holds itself
 CACHED = 256  # bytes of the longest word that is kept
+
+_KEEP = np.array([[(1 << 8 * min(n, 8)) - 1, (1 << 8 * max(n - 8, 0)) - 1] for n in range(16)], dtype=np.uint64)
 
 ROWS, POOLED = range(2)  # entries of `used`
 DONE, FULL, UNKNOWN = range(3)
@@ -49,18 +50,15 @@ def _load_word(typingctx, data, i):
     return types.uint64(data, i), codegen
 
 
-@part
+@inlined
 def _key(data, begin, end):
     """The two uint64 that stand for a word."""
     length = end - begin
     if length > _SHORT:
         return hash_bytes(data, begin, end), _LONG | np.uint64(length)
     if begin + 16 <= data.size:
-        low, high = _load_word(data, begin), _load_word(data, begin + 8)
-        if length >= 8:
-            high &= ~(_ALL << np.uint64(8 * (length - 8)))
-        else:
-            low, high = low & ~(_ALL << np.uint64(8 * length)), np.uint64(0)
+        low = _load_word(data, begin) & _KEEP[np.uintp(length), 0]  # by table: words' lengths cannot be predicted
+        high = _load_word(data, begin + 8) & _KEEP[np.uintp(length), 1]
     else:
         low = high = np.uint64(0)
         for k in range(length):
@@ -81,7 +79,7 @@ def _same_long_word(data, begin, length, pool, start):
     return True
 
 
-@part
+@inlined
 def _find(data, begin, end, low, high, cache, pool):
     """The row of a word, or the free row where it belongs."""
     mask = cache.shape[0] - 1
@@ -128,19 +126,17 @@ def _keep(data, begin, end, low, high, ids, n, cache, pool, used, row):
     used[POOLED] = at
 
 
-@part
+@inlined
 def _take(cache, row, pool, high, ids, at):
     """Write the ids of a row to ids[at:]; returns how many."""
     packed = cache[np.uintp(row), 2]
     n = np.int64(packed & _LOW)
     rest = cache[np.uintp(row), 3]
     if n <= 3 and high < _LONG:
-        if n > 0:
-            ids[np.uintp(at)] = np.int32(packed >> _HALF)
-        if n > 1:
-            ids[np.uintp(at + 1)] = np.int32(rest & _LOW)
-        if n > 2:
-            ids[np.uintp(at + 2)] = np.int32(rest >> _HALF)
+        # all three, for the next word to overwrite: how many there are cannot be predicted
+        ids[np.uintp(at)] = np.int32(packed >> _HALF)
+        ids[np.uintp(at + 1)] = np.int32(rest & _LOW)
+        ids[np.uintp(at + 2)] = np.int32(rest >> _HALF)
     else:
         start = np.int64(rest)
         for k in range(n):
@@ -207,6 +203,23 @@ def _only(stops, at, end):
     return True
 
 
+@part
+def _encode_known(data, ends, word, n_ids, ids, cache, pool):
+    """Write the ids of words from `word` on until one is not in the cache; returns that word and the number of ids."""
+    begin = ends[word - 1] if word > 0 else 0
+    while word < ends.size:
+        end = ends[np.uintp(word)]
+        if end > begin:
+            low, high = _key(data, begin, end)
+            row = _find(data, begin, end, low, high, cache, pool)
+            if cache[np.uintp(row), 1] == 0:
+                break
+            n_ids += _take(cache, row, pool, high, ids, n_ids)
+            begin = end
+        word += 1
+    return word, n_ids
+
+
 @kernel
 def encode_words(
     data, ends, word, n_ids, ids, stops, cache, pool, used, tokens, tokens_pool, pairs, characters, alphabet, sizes,
@@ -214,33 +227,35 @@ def encode_words(
 ):  # fmt: skip
     """Encode words from `word` on; returns (DONE, words, ids), (FULL, next word, ids) or (UNKNOWN, byte, ids).
 
-    `tokens` is a cache of whole words that are tokens whatever merges say, `sizes` the bytes of each token (-1: of no
-    fixed number). `stops` is empty where byte ends are not asked for. With dropout no word is kept, and random numbers
-    depend on `seed` and the word's number.
+    `ids` has room for two more than bytes. `tokens` is a cache of whole words that are tokens whatever merges say,
+    `sizes` the bytes of each token (-1: of no fixed number). `stops` is empty where byte ends are not asked for. With
+    dropout no word is kept, and random numbers depend on `seed` and the word's number.
     """
     with_ends = stops.size > 0
-    keeps = dropout == 0
     short_ids, short_stops = np.empty(CACHED, dtype=np.int32), np.empty(CACHED, dtype=np.int64)
     values = np.empty(LINEAR, dtype=np.int64)
     random = np.zeros(1, dtype=np.uint64)
-    begin = ends[word - 1] if word > 0 else 0
     while word < ends.size:
-        end = ends[np.uintp(word)]
+        if dropout == 0 and not with_ends:
+            word, n_ids = _encode_known(data, ends, word, n_ids, ids, cache, pool)
+            if word == ends.size:
+                break
+        begin, end = ends[word - 1] if word > 0 else 0, ends[word]
+        word += 1
         if end == begin:
-            word += 1
             continue
         n = row = -1
         low, high = _key(data, begin, end)
-        if keeps and end - begin <= CACHED:
+        if dropout == 0 and end - begin <= CACHED:
             row = _find(data, begin, end, low, high, cache, pool)
-            if cache[np.uintp(row), 1] != 0:
+            if cache[row, 1] != 0:
                 n = _take(cache, row, pool, high, ids, n_ids)
             elif 2 * (used[ROWS] + 1) > cache.shape[0] or used[POOLED] + 2 * CACHED > pool.size:
-                return FULL, word, n_ids
+                return FULL, word - 1, n_ids
         fresh = n < 0
         if fresh and tokens.shape[0] > 1:
             whole = _find(data, begin, end, low, high, tokens, tokens_pool)
-            if tokens[np.uintp(whole), 1] != 0:
+            if tokens[whole, 1] != 0:
                 n = _take(tokens, whole, tokens_pool, high, ids, n_ids)
         if n < 0 or (with_ends and not _stops_of(ids, n, begin, end, sizes, stops, n_ids)):
             random[0] = seed ^ (np.uint64(word) * _SPREAD_HIGH)
@@ -254,12 +269,10 @@ def encode_words(
             if n < 0:
                 return UNKNOWN, -1 - n, n_ids
             for k in range(n):
-                ids[np.uintp(n_ids + k)] = at[np.uintp(k)]
+                ids[n_ids + k] = at[k]
                 if with_ends:
-                    stops[np.uintp(n_ids + k)] = merged_stops[np.uintp(k)]
+                    stops[n_ids + k] = merged_stops[k]
         if fresh and row >= 0:
             _keep(data, begin, end, low, high, ids[n_ids : n_ids + n], n, cache, pool, used, row)
         n_ids += n
-        begin = end
-        word += 1
     return DONE, word, n_ids

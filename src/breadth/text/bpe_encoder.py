@@ -122,7 +122,7 @@ class Encoder:
         from breadth.text import bpe_encode_kernels as kernels
 
         data = read_only(data)
-        ids = np.empty(data.size, dtype=np.int32)  # as many as bytes at the most
+        ids = np.empty(data.size + 2, dtype=np.int32)  # as many as bytes at the most, and room to overshoot
         stops = np.empty(data.size if with_ends else 0, dtype=np.int64)
         try:
             cache = self._caches.pop()

@@ -17,6 +17,9 @@ from breadth.text.scan_tables import (
 
 kernel = njit(cache=True, nogil=True, error_model="numpy")
 part = njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+inlined = njit(
+    cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True
+)
 
 assert (CUT_MARK, CUT_PREVIOUS, CUT_HERE) == (1, 2, 4)  # `scan` shifts them
 
