@@ -284,6 +284,8 @@ def _maximise(
             kept = order[loss[order] > -np.inf]
             keep(kept)
             score = score[kept]
+            if len(score) <= n_wanted:  # the last scores are those before the last pruning, as in sentencepiece
+                return [pieces[i] for i in original], score
 
 
 def _finish(
