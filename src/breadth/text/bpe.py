@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from breadth.text.bpe_encoder import Encoder, Options, UnknownSymbolError
 from breadth.text.bpe_merges import Merge, checked_vocab, merge_arrays, merges_of_ranks, rank_arrays
 from breadth.text.bpe_train import Progress, train_merges
-from breadth.text.bpe_train_words import count_corpus, cut_by_pattern, cut_by_text
+from breadth.text.bpe_train_words import Cut, count_corpus, cut_by_pattern, cut_by_text
 from breadth.text.byte_alphabet import BYTE_TO_CHAR, bytes_to_printable
-from breadth.text.patterns import splitter
+from breadth.text.compilation import announced
+from breadth.text.patterns import named_pattern, splitter
 
 if TYPE_CHECKING:
+    from breadth.text.decode import Decoder
     from breadth.text.pre_tokenize import PreTokenizer
     from breadth.text.tokenizer import Tokenizer
 
@@ -89,7 +91,8 @@ class BPE:
         keys, values = merge_arrays(self._vocab, self._merges, prefix)
         unk = -1 if unk_token is None else self._vocab.get(unk_token, -1)
         options = Options(byte_level, byte_fallback, fuse_unk, unk, prefix, suffix)
-        self._encoder = Encoder(self._vocab, keys, values, options, whole_words=ignore_merges)
+        with announced():
+            self._encoder = Encoder(self._vocab, keys, values, options, whole_words=ignore_merges)
 
     def _set(self, vocab: Mapping[str, int], byte_level: bool, dropout: float | None, seed: int) -> None:
         self._vocab = checked_vocab(vocab)
@@ -130,8 +133,9 @@ class BPE:
         model.fuse_unk = model.byte_fallback = False
         model._merges = None
         model.ignore_merges = True
-        keys, values = rank_arrays(ranks)
-        model._encoder = Encoder(model._vocab, keys, values, Options(True, False, False, -1, "", ""), whole_words=True)
+        options = Options(byte_level=True, byte_fallback=False, fuse_unk=False, unk=-1, prefix="", suffix="")
+        with announced():
+            model._encoder = Encoder(model._vocab, *rank_arrays(ranks), options, whole_words=True)
         return model
 
     @classmethod
@@ -159,7 +163,7 @@ class BPE:
             texts: read once, a few megabytes at a time; a file's lines, say. No token crosses from one to the next.
             vocab_size: tokens to stop at, special tokens and alphabet included, >= 1.
             pattern: cuts texts into words: a name of `breadth.text.patterns.PATTERNS`, a regular expression, or a
-                pre-tokenizer; None takes "gpt2" for bytes and BERT's splitting for characters.
+                pre-tokenizer; None takes "gpt2" for bytes, words and punctuation for characters.
             byte_level, min_frequency, special_tokens, initial_alphabet, limit_alphabet, continuing_subword_prefix,
                 end_of_word_suffix, max_token_length, progress: see `train_merges`.
             unk_token: for characters that are no token; becomes the first special token if it is not among them.
@@ -177,19 +181,14 @@ class BPE:
         Peer: tokenizers.trainers.BpeTrainer, vocabulary and merges in order, exact (A).
         In production: byte-level with a recent model's pattern; 32k tokens for one language, 128k or more for many.
         """
-        from breadth.text import decoders, pre_tokenize
+        from breadth.text.added_tokens import AddedToken
         from breadth.text.tokenizer import Tokenizer
 
-        if pattern is None:
-            pattern = "gpt2" if byte_level else pre_tokenize.Whitespace()
         if unk_token is not None and unk_token not in special_tokens:
             special_tokens = (unk_token, *special_tokens)
-        named = isinstance(pattern, str)
-        words = count_corpus(
-            texts,
-            cut_by_pattern(splitter(pattern)) if isinstance(pattern, str) else cut_by_text(pattern.split),
-            n_threads=n_threads or os.cpu_count() or 1,
-        )
+        pre_tokenizer, cut = _words(pattern, byte_level)
+        with announced():
+            words = count_corpus(texts, cut, n_threads=n_threads or os.cpu_count() or 1)
         if not words.counts.size:
             raise ValueError("texts has no word to learn from")
         vocab, merges = train_merges(
@@ -213,7 +212,13 @@ class BPE:
             continuing_subword_prefix=continuing_subword_prefix,
             end_of_word_suffix=end_of_word_suffix,
         )
-        raise NotImplementedError(model, decoders, Tokenizer, named)
+        return Tokenizer(
+            model,
+            pre_tokenizer=pre_tokenizer,
+            decoder=_decoder(byte_level, continuing_subword_prefix, end_of_word_suffix),
+            added_tokens=[AddedToken(token, vocab[token]) for token in special_tokens],
+            special_tokens=None if unk_token is None else {"unk_token": unk_token},
+        )
 
     @property
     def merges(self) -> list[Merge]:
@@ -330,3 +335,34 @@ class BPE:
             continuing_subword_prefix=obj.get("continuing_subword_prefix"),
             end_of_word_suffix=obj.get("end_of_word_suffix"),
         )
+
+
+def _words(pattern: str | PreTokenizer | None, byte_level: bool) -> tuple[PreTokenizer, Cut]:
+    """A pre-tokenizer and how the corpus is cut by it."""
+    from breadth.text import pre_tokenize
+    from breadth.text.matching import Regex
+    from breadth.text.pre_tokenize_classes import Whitespace
+
+    if pattern is None and not byte_level:
+        pattern = Whitespace()
+    elif pattern is None:
+        pattern = "gpt2"
+    if not isinstance(pattern, str):
+        return pattern, cut_by_text(pattern.split)
+    pattern = named_pattern(pattern)
+    split = pre_tokenize.Split(Regex(pattern), "isolated")
+    if byte_level:
+        is_default = pattern == named_pattern("gpt2")
+        spell = pre_tokenize.ByteLevel(add_prefix_space=False, use_regex=is_default)
+        return spell if is_default else pre_tokenize.Sequence((split, spell)), cut_by_pattern(splitter(pattern))
+    return split, cut_by_pattern(splitter(pattern))
+
+
+def _decoder(byte_level: bool, prefix: str | None, suffix: str | None) -> Decoder | None:
+    from breadth.text import decode, decode_words
+
+    if byte_level:
+        return decode.ByteLevel()
+    if suffix:
+        return decode_words.BPEDecoder(suffix)
+    return decode_words.WordPiece(prefix) if prefix else None

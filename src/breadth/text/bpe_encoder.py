@@ -111,6 +111,7 @@ class Encoder:
             ids = np.fromiter(tokens.values(), dtype=np.int32, count=len(tokens))
             keep_tokens(data, ends, ids, self._whole.rows, self._whole.pool, self._whole.used)
         self._caches: collections.deque[_Cache] = collections.deque()  # its pop and append are atomic
+        self.encode(np.empty(0, dtype=np.uint8), np.empty(0, dtype=np.int64), with_ends=False, dropout=0.0, seed=0)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_caches": collections.deque()}  # a copy learns its words itself

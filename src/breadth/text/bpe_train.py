@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from breadth.text.bpe_train_words import WordCounts, grown
 from breadth.text.byte_alphabet import BYTE_TO_CHAR
+from breadth.text.compilation import announced
 
 Progress = Callable[[int, int], None]
 _POINTS = 0x110000
@@ -111,10 +112,11 @@ def train_merges(
     prefix_bytes = np.frombuffer(prefix.encode(), dtype=np.uint8)
     longest = np.iinfo(np.int64).max if max_token_length is None else max_token_length
     while True:
-        status = kernels.merge_pairs(
-            symbols, words.counts, table, nodes, touched, heap, state, spelling, spelling_ends, lookup, lengths,
-            prefix_bytes, merges, vocab_size, max(min_frequency, 1), longest, _MERGES_A_CALL,
-        )  # fmt: skip
+        with announced():
+            status = kernels.merge_pairs(
+                symbols, words.counts, table, nodes, touched, heap, state, spelling, spelling_ends, lookup, lengths,
+                prefix_bytes, merges, vocab_size, max(min_frequency, 1), longest, _MERGES_A_CALL,
+            )  # fmt: skip
         if progress is not None:
             progress(int(state[kernels.TOKENS]), vocab_size)
         if status == kernels.DONE:

@@ -174,9 +174,7 @@ def _joined(spelling, spelling_ends, lookup, lengths, prefix, state, left, right
 
 
 @part
-def _merge_at(
-    i, left, right, joined, joined_length, lengths, max_length, counts, symbols, table, nodes, touched, state
-):
+def _merge_at(i, left, right, joined, lengths, max_length, counts, symbols, table, nodes, touched, state):
     """Merge the pair whose left symbol is row i, if it is still there, and count what changes around it."""
     after = symbols[np.uintp(i), 2]
     if symbols[np.uintp(i), 0] != left or after < 0 or symbols[np.uintp(after), 0] != right:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breadth.text.byte_alphabet import read_only
+from breadth.text.compilation import announced
 from breadth.text.scan_tables import Rules, kind_table, transducer
 from breadth.text.unicode_classes import bert_table
 
@@ -85,6 +86,11 @@ _RULES: dict[str, Rules] = {
 }
 
 
+def named_pattern(pattern: str) -> str:
+    """The regular expression of a name of `PATTERNS`; anything else is one already."""
+    return PATTERNS.get(cast(PatternName, pattern), pattern)
+
+
 def splitter(pattern: str) -> Splitter:
     r"""A function that cuts a text into the matches of a pattern and what lies between them.
 
@@ -108,9 +114,12 @@ def splitter(pattern: str) -> Splitter:
         `tokenizer.json`.
     Peer: `regex.finditer` on the pattern, exact (A).
     """
-    pattern = PATTERNS.get(cast(PatternName, pattern), pattern)
+    pattern = named_pattern(pattern)
     rules = _RULES.get(pattern)
-    return _regex_splitter(pattern) if rules is None else functools.partial(_scan, rules=rules)
+    if rules is None:
+        return _regex_splitter(pattern)
+    _compile()
+    return functools.partial(_scan, rules=rules)
 
 
 def bert_words(data: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
@@ -135,6 +144,13 @@ def bert_words(data: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.i
     k = scan_bert(read_only(data), bert_table(), words, starts, ends)
     size = int(ends[k - 1]) if k else 0
     return words[:size], _shrunk(ends, k), _shrunk(starts, k)
+
+
+@functools.cache
+def _compile() -> None:
+    """Compile the scanner, or load it, where it can be announced: not in each call."""
+    with announced():
+        _scan(np.empty(0, dtype=np.uint8), rules=_GPT2)
 
 
 def _scan(data: NDArray[np.uint8], bounds: NDArray[np.int64] | None = None, *, rules: Rules) -> NDArray[np.int64]:
