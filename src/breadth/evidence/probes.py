@@ -77,21 +77,8 @@ def _xgboost(estimator: Any) -> tuple[int, int, int]:
 
 
 def _breadth(estimator: Any) -> tuple[int, int, int]:
-    """A tree answers for itself, a forest through its trees, boosting through its flat arrays."""
-    if hasattr(estimator, "_ensemble"):
-        ensemble = estimator._ensemble
-        leaves = int((ensemble.left < 0).sum())
-        return leaves, _flat_depth(ensemble.roots[:-1], ensemble.left), estimator.used_features_.size
+    """A tree and boosting answer for themselves, a forest through its trees."""
     if hasattr(estimator, "get_n_leaves"):
         return estimator.get_n_leaves(), estimator.get_depth(), estimator.used_features_.size
     trees = [estimator.tree(i) for i in range(estimator.n_estimators)]
     return sum(t.n_leaves for t in trees), max(int(t.node_depth().max()) for t in trees), estimator.used_features_.size
-
-
-def _flat_depth(level: NDArray, left: NDArray) -> int:
-    """Edges below the deepest root; a right child follows its left sibling, and -1 marks a leaf."""
-    depth = 0
-    while (inner := level[left[level] >= 0]).size:
-        level = np.concatenate([left[inner], left[inner] + 1])
-        depth += 1
-    return depth

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, logsumexp, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from breadth.tabular.labels import class_codes
 from breadth.tabular.members import admit_as, check_member, member_seeds, seeded_clone, validate_for
 from breadth.tabular.trees.stopping import integer
 from breadth.tabular.trees.tree import DecisionTreeClassifier, training_weight
@@ -86,7 +86,7 @@ class AdaBoostClassifier(ClassifierMixin, BaseEstimator):
         if not has_fit_parameter(base, "sample_weight"):
             raise ValueError(f"estimator must take sample_weight in fit, which {base!r} does not")
         rows, labels = validate_for(self, base, X, y)
-        check_classification_targets(labels)
+        class_codes(labels)
         weight = training_weight(sample_weight, rows)
         if not weight.all():
             rows, labels, weight = rows[weight > 0], labels[weight > 0], weight[weight > 0]

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from breadth.tabular.bagging_members import fit_members, mean_output, out_of_bag, out_of_bag_score
+from breadth.tabular.labels import class_codes
 from breadth.tabular.members import admit_as, check_member, validate_for
 from breadth.tabular.trees.tree import DecisionTreeClassifier, DecisionTreeRegressor, training_weight
 
@@ -91,8 +91,7 @@ class BaggingClassifier(ClassifierMixin, BaseEstimator):
         """Fit the members on X (rows, features), labels y (rows,), weights >= 0 (rows,)."""
         check_member(self._member(), classifier=True)
         rows, labels = validate_for(self, self._member(), X, y)
-        check_classification_targets(labels)
-        self.classes_, codes = np.unique(labels, return_inverse=True)
+        self.classes_, codes = class_codes(labels)
         self.n_classes_ = self.classes_.size
         weight = None if sample_weight is None else training_weight(sample_weight, rows)
         fit_members(self, rows, codes, weight)

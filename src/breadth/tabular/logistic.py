@@ -14,11 +14,11 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from breadth.tabular.blas import one_thread
+from breadth.tabular.labels import class_codes
 from breadth.tabular.separation import SeparationWarning, find_separation
 
 _BLOCK_ROWS = 4096  # rows visited at a time: logits, their exponentials and the rows themselves stay in cache
@@ -115,9 +115,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         """
         self._check_parameters()
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
-        check_classification_targets(y)
-        self.classes_ = np.unique(y)
-        codes = np.searchsorted(self.classes_, y)
+        self.classes_, codes = class_codes(y)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         weight = self._weigh_classes(y, codes, weight)
         class_total = np.bincount(codes, weights=weight, minlength=len(self.classes_))

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from breadth.tabular.labels import class_codes
 
 _BLOCK_ROWS = 2048  # rows scored at a time: their squared deviations stay in cache
 
@@ -67,8 +68,7 @@ class GaussianNB(ClassifierMixin, BaseEstimator):
             The fitted estimator.
         """
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
-        check_classification_targets(y)
-        self._start(np.unique(y))
+        self._start(class_codes(y)[0])
         self._absorb(X, y, sample_weight)
         self._check_widths()
         return self
@@ -89,7 +89,7 @@ class GaussianNB(ClassifierMixin, BaseEstimator):
         """
         first = not hasattr(self, "classes_")
         X, y = validate_data(self, X, y, dtype=np.float64, reset=first)
-        check_classification_targets(y)
+        class_codes(y)
         if classes is not None:
             classes = np.unique(classes)
         if first:

@@ -11,10 +11,10 @@ import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from breadth.tabular.blas import granted_threads, one_thread
+from breadth.tabular.labels import class_codes
 from breadth.tabular.neighbors_kernels import keep_nearest_euclidean, keep_nearest_manhattan
 
 _QUERIES = 256  # queries a block
@@ -196,10 +196,8 @@ class KNeighborsClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"algorithm must be 'auto' or 'brute' (the search is exact), got {self.algorithm!r}")
         self.effective_metric_ = self._metric()
         X, y = validate_data(self, X, y, dtype=np.float64, order="C")
-        check_classification_targets(y)
         self._check_k(self.n_neighbors, len(X), "training rows")
-        self.classes_ = np.unique(y)
-        self._codes = np.searchsorted(self.classes_, y)
+        self.classes_, self._codes = class_codes(y)
         self.n_samples_fit_ = len(X)
         self._index = NeighborIndex.build(X, self.effective_metric_)
         return self

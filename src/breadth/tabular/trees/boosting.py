@@ -10,9 +10,9 @@ import numpy as np
 from scipy.special import expit, logit, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import column_or_1d, compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
 
 from breadth.tabular.columns import CategoricalFeatures
+from breadth.tabular.labels import class_codes
 from breadth.tabular.trees import losses
 from breadth.tabular.trees.boosting_base import GradientBoostingBase, check_number
 
@@ -145,8 +145,7 @@ class GradientBoostingClassifier(ClassifierMixin, GradientBoostingBase):
     ) -> GradientBoostingClassifier:
         """Fit to rows X, shape (rows, features), and classes y, shape (rows,)."""
         X, y = self._matrix(X), _targets(self, y)
-        check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.classes_, codes = class_codes(y)
         if len(self.classes_) < 2:
             raise ValueError(f"y holds one class only, {self.classes_[0]}; a classifier needs at least two classes.")
         if self.loss not in ("log_loss", "focal"):

@@ -297,6 +297,16 @@ class GradientBoostingBase(BaseEstimator):
         """Indices of the features that some split uses, ascending."""
         return np.flatnonzero(self.importances("split"))
 
+    def get_n_leaves(self) -> int:
+        """Leaves of all trees together."""
+        check_is_fitted(self)
+        return int((self._ensemble.left < 0).sum())
+
+    def get_depth(self) -> int:
+        """Edges between the root and the deepest leaf of any tree."""
+        check_is_fitted(self)
+        return self._ensemble.depth()
+
     def shap_values(self, X: Any) -> ShapleyValues:
         """TreeSHAP of the raw score: `values, base_values`, where values.sum(axis=1) + base_values is the score.
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from breadth.tabular.labels import class_codes
 from breadth.tabular.trees.forest_growth import FlatForest, grow_forest
 from breadth.tabular.trees.stopping import MaxFeatures, one_of
 from breadth.tabular.trees.structure import Tree
@@ -103,8 +103,7 @@ class RandomForestClassifier(ClassifierMixin, BaseEstimator):
         """Grow the trees on X (rows, features), labels y (rows,), weights >= 0 (rows,)."""
         one_of("criterion", self.criterion, ("gini", "entropy", "log_loss"))
         X, y = validate_data(self, X, y, dtype=np.float32, ensure_all_finite="allow-nan")
-        check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
+        self.classes_, labels = class_codes(y)
         self.n_classes_ = self.classes_.size
         w = training_weight(sample_weight, X)
         per_draw = self.class_weight == "balanced_subsample"

@@ -9,9 +9,9 @@ from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from breadth.tabular.labels import class_codes
 from breadth.tabular.trees.pruning import PruningPath, cost_complexity_path, prune_cost_complexity
 from breadth.tabular.trees.stopping import MaxFeatures, StoppingRules, count_features, one_of, within
 from breadth.tabular.trees.structure import Tree
@@ -93,8 +93,7 @@ class DecisionTreeClassifier(ClassifierMixin, BaseEstimator):
         """Grow the tree on X (rows, features), labels y (rows,), weights >= 0 (rows,); a weight k is k equal rows."""
         one_of("criterion", self.criterion, ("gini", "entropy", "log_loss"))
         X, y = validate_data(self, X, y, dtype=np.float32, ensure_all_finite="allow-nan")
-        check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
+        self.classes_, labels = class_codes(y)
         self.n_classes_ = self.classes_.size
         w = training_weight(sample_weight, X)
         w = w * class_weights(self.class_weight, self.classes_, labels, w)[labels]

@@ -141,6 +141,14 @@ class TreeEnsemble:
         leaves_of(X.reshape(-1), self.n_features, words, thresholds, self.roots[:-1], True, sets, set_of_node, out)
         return out
 
+    def depth(self) -> int:
+        """Edges between the root and the deepest leaf of any tree."""
+        level, depth = self.roots[:-1], 0
+        while (inner := level[self.left[level] >= 0]).size:
+            level = np.concatenate([self.left[inner], self.left[inner] + 1])
+            depth += 1
+        return depth
+
     def importance(self, kind: str) -> np.ndarray:
         """Sum of gains ("gain") or number of splits ("split") of each feature, shape (features,)."""
         inner = self.left >= 0
