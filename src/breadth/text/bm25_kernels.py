@@ -67,6 +67,24 @@ def _sift_down(ids, scores, size, d, s):
     scores[at], ids[at] = s, d
 
 
+@njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _offer(ids, scores, size, d, s):
+    """Take (d, s) among the best if it belongs there; returns how many there are."""
+    if size == ids.size:
+        if s > scores[0] or (s == scores[0] and d < ids[0]):
+            _sift_down(ids, scores, size, d, s)
+        return size
+    at = size
+    while at > 0:  # sift up
+        up = (at - 1) // 2
+        if s > scores[up] or (s == scores[up] and d < ids[up]):
+            break
+        scores[at], ids[at] = scores[up], ids[up]
+        at = up
+    scores[at], ids[at] = s, d
+    return size + 1
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def best(terms, ends, first, stop, starts, documents, weights, total, ids, scores, found):
     """Write the best documents of queries first to stop - 1, best first, equal scores by document.
@@ -75,40 +93,41 @@ def best(terms, ends, first, stop, starts, documents, weights, total, ids, score
     zeros again afterwards. ids, scores: shape (queries, k). found: how many documents score above 0, at most k.
     """
     k = ids.shape[1]
+    nothing = np.zeros(1, total.dtype)[0]
     for q in range(first, stop):
         begin = ends[q - 1] if q > 0 else 0
+        postings = 0
         for i in range(begin, ends[q]):
             if terms[i] >= 0:
-                for p in range(starts[terms[i]], starts[terms[i] + 1]):
-                    total[documents[p]] += weights[p]
+                a, b = starts[terms[i]], starts[terms[i] + 1]
+                postings += b - a
+                for p in range(a, b):
+                    total[np.uintp(documents[np.uintp(p)])] += weights[np.uintp(p)]
         heap_ids, heap_scores = ids[q], scores[q]
         size = 0
-        worst = np.inf  # until the heap is full: of no use
-        for i in range(begin, ends[q]):
-            if terms[i] < 0:
-                continue
-            for p in range(starts[terms[i]], starts[terms[i] + 1]):
-                d = documents[p]
-                s = total[d]
-                if s <= 0.0:  # looked at already
+        worst = nothing  # of the best k so far; what is not above it is looked at no further
+        if 2 * postings > total.size:
+            for d in range(total.size):  # ascending, so that a later document never displaces an equal one
+                s = total[np.uintp(d)]
+                if s > worst:
+                    size = _offer(heap_ids, heap_scores, size, d, s)
+                    if size == k:
+                        worst = heap_scores[0]
+            total[:] = nothing
+        else:
+            for i in range(begin, ends[q]):
+                if terms[i] < 0:
                     continue
-                total[d] = 0.0
-                if size < k:
-                    at = size
-                    size += 1
-                    while at > 0:  # sift up
-                        up = (at - 1) // 2
-                        if s > heap_scores[up] or (s == heap_scores[up] and d < heap_ids[up]):
-                            break
-                        heap_scores[at], heap_ids[at] = heap_scores[up], heap_ids[up]
-                        at = up
-                    heap_scores[at], heap_ids[at] = s, d
-                    worst = heap_scores[0]
-                elif s > worst or (s == worst and d < heap_ids[0]):
-                    _sift_down(heap_ids, heap_scores, k, d, s)
-                    worst = heap_scores[0]
+                for p in range(starts[terms[i]], starts[terms[i] + 1]):
+                    d = np.int64(documents[np.uintp(p)])
+                    s = total[np.uintp(d)]
+                    total[np.uintp(d)] = nothing  # of a document met again, nothing is left
+                    if s >= worst and s > nothing:
+                        size = _offer(heap_ids, heap_scores, size, d, s)
+                        if size == k:
+                            worst = heap_scores[0]
         found[q] = size
-        for last in range(size - 1, 0, -1):  # heap to ascending order of worth from the back
+        for last in range(size - 1, 0, -1):  # heap to descending order of worth, from the back
             d, s = heap_ids[last], heap_scores[last]
             heap_ids[last], heap_scores[last] = heap_ids[0], heap_scores[0]
             _sift_down(heap_ids, heap_scores, last, d, s)
@@ -120,4 +139,4 @@ def add_scores(terms, starts, documents, weights, total):
     for i in range(terms.size):
         if terms[i] >= 0:
             for p in range(starts[terms[i]], starts[terms[i] + 1]):
-                total[documents[p]] += weights[p]
+                total[np.uintp(documents[p])] += weights[p]

@@ -204,19 +204,22 @@ class TermTable:
 
         Nothing is learned or written, so that any number of threads may look up at a time.
         """
-        numbers, ends = [np.empty(0, np.int32)], [np.zeros(0, np.int64)]
-        if self.analyzer.in_kernels:
-            for data, data_ends in _chunks(documents, self.analyzer):
-                spans, span_ends = _word_spans(data, data_ends, self.analyzer.least or 1)
-                found = np.empty(len(spans), np.int32)
-                kernels.intern_spans(data, spans, self._slots, self._record, self._arena, self._size, True, found)
-                found[(found >= 0) & (found < self._n_stop)] = ABSENT
-                ends.append(span_ends + sum(map(len, numbers)))
-                numbers.append(found)
-        else:
+        if not self.analyzer.in_kernels:
+            flat: list[int] = []
+            listed_ends: list[int] = []
             for document in documents:
-                numbers.append(np.array([self._numbers.get(t, ABSENT) for t in self.analyzer(document)], np.int32))
-                ends.append(np.array([sum(map(len, numbers))]))
+                flat += [self._numbers.get(term, ABSENT) for term in self.analyzer(document)]
+                listed_ends.append(len(flat))
+            return np.array(flat, np.int32), np.array(listed_ends, np.int64)
+        numbers, ends, n = [np.empty(0, np.int32)], [np.empty(0, np.int64)], 0
+        for data, data_ends in _chunks(documents, self.analyzer):
+            spans, span_ends = _word_spans(data, data_ends, self.analyzer.least or 1)
+            found = np.empty(len(spans), np.int32)
+            kernels.intern_spans(data, spans, self._slots, self._record, self._arena, self._size, True, found)
+            found[(found >= 0) & (found < self._n_stop)] = ABSENT
+            numbers.append(found)
+            ends.append(span_ends + n)
+            n += len(found)
         return np.concatenate(numbers), np.concatenate(ends)
 
     def extend(self, strings: Sequence[str]) -> NDArray[np.int32]:
