@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import first_screen
+
 ROOT = Path(__file__).parent.parent
 pytest.importorskip("lightgbm")
 pytest.importorskip("xgboost")
@@ -71,6 +73,10 @@ def test_a_part_or_a_smoke_run_leaves_the_written_results_alone():
     assert done.returncode == 0, done.stderr
     assert "`breadth --help`" in done.stdout
     assert (results.read_bytes() if results.exists() else None) == before
+
+
+def test_the_first_screen_shows_the_figures_of_the_written_results():
+    assert first_screen.block((ROOT / "benchmarks" / "RESULTS.md").read_text()) in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("arguments", [["--only", "speed"], ["--reps", "0"], ["--threads", "0"]])
