@@ -97,9 +97,7 @@ class SentencePieceBPE:
             for cut in range(1, len(piece))
             if piece[:cut] in normal and piece[cut:] in normal
         ]
-        self.bpe = BPE(
-            ids, merges, unk_token=self.pieces[self.unk_id], fuse_unk=True, byte_fallback=byte_fallback
-        )
+        self.bpe = BPE(ids, merges, unk_token=self.pieces[self.unk_id], fuse_unk=True, byte_fallback=byte_fallback)
         symbols = [i for i, kind in enumerate(types) if kind == "user_defined"]
         self._symbols = build_trie([self.pieces[i].encode("utf-8") for i in symbols], symbols) if symbols else None
 
@@ -155,7 +153,9 @@ class SentencePieceBPE:
     @classmethod
     def from_json(cls, obj: dict[str, Any]) -> Self:
         """Not possible: a `tokenizer.json` has neither scores nor types; `BPE.from_json` reads it."""
-        raise ValueError(f"a tokenizer.json has no scores and types; read its {obj.get('type')!r} model with BPE.from_json")
+        raise ValueError(
+            f"a tokenizer.json has no scores and types; read its {obj.get('type')!r} model with BPE.from_json"
+        )
 
 
 @dataclass(frozen=True)
