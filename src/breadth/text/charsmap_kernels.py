@@ -25,7 +25,7 @@ def _offset(unit):
 
 @njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _longest_rule(units, data, start, stop):
-    """Where the longest key along data[start:stop] ends and its value; value -1 without one, MALFORMED outside units."""
+    """Where the longest key along data[start:stop] ends, and its value: -1 without one, MALFORMED outside units."""
     end = start
     value = np.int64(-1)
     if units.shape[0] == 0:
@@ -55,11 +55,11 @@ def plain_bytes(units):
     data = np.zeros(2, np.uint8)
     for c in range(128):
         data[0] = c
-        end, value = _longest_rule(units, data, 0, 1)
+        _, value = _longest_rule(units, data, 0, 1)
         plain[c] = value == -1 and c != 0
         for follower in range(128):
             data[1] = follower
-            end, value = _longest_rule(units, data, 0, 2)
+            _, value = _longest_rule(units, data, 0, 2)
             plain[c] &= value == -1
     return plain
 
@@ -124,7 +124,8 @@ def normalise_bytes(data, units, blob, plain, symbols, prefix, suffix, squeeze, 
     prefix, suffix: add a space before, or after, a text that does not consist of spaces.
     squeeze: drop spaces at both ends, and after a space. space: what a space is written as.
 
-    Returns bytes, the byte of `data` whose place each of them takes (if tracked), and -1, or the byte at which the map is malformed.
+    Returns bytes, the byte of `data` whose place each of them takes (if tracked), and -1, or the byte at which the map
+    is malformed.
     """
     n = data.shape[0]
     n_space = space.shape[0]

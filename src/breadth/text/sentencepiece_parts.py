@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -43,7 +44,7 @@ class SentencePieceWords:
         if not self.split_words:
             return [whole]
         cuts = [0, *(i for i, char in enumerate(whole.text) if char == "▁" and i), len(whole.text)]
-        return [whole.cut(begin, end) for begin, end in zip(cuts[:-1], cuts[1:], strict=True) if begin < end]
+        return [whole.cut(begin, end) for begin, end in pairwise(cuts) if begin < end]
 
     def split(self, text: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The bytes of a text's words, one behind the other, and the end of each word."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from .unigram_kernels import best_paths
 from .unigram_lattice_kernels import n_best_paths, path_statistics, sample_paths
 
 if TYPE_CHECKING:
+    from .charsmap import SentencePieceNormalizer
     from .tokenizer import Tokenizer
 
 PieceType = Literal["normal", "unknown", "control", "user_defined", "unused", "byte"]
@@ -306,7 +307,7 @@ class Unigram:
         texts: Iterable[str],
         *,
         vocab_size: int = 8000,
-        normalizer: Callable[[str], str] | None = None,
+        normalizer: SentencePieceNormalizer | None = None,
         **options: Any,
     ) -> Tokenizer:
         """Train by EM with pruning and return a tokenizer; see `breadth.text.unigram_train.train_unigram`."""

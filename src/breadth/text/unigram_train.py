@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,9 +120,11 @@ def train_unigram(
         raise ValueError(
             f"vocab_size must be at most {len(final) + len(special)} for this corpus and these rules, got {vocab_size}"
         )
-    kinds: list[PieceType] = ["unknown", *["control"] * len(control_symbols)]
-    kinds += ["user_defined"] * len(user_defined_symbols)
-    kinds += ["byte"] * (len(special) - len(kinds)) + ["normal"] * len(final)
+    kinds: list[PieceType] = ["unknown"]
+    kinds.extend("control" for _ in control_symbols)
+    kinds.extend("user_defined" for _ in user_defined_symbols)
+    kinds.extend("byte" for _ in special[len(kinds) :])
+    kinds.extend("normal" for _ in final)
     vocab = [(symbol, 0.0) for symbol in special] + [(piece, float(np.float32(value))) for piece, value in final]
     return _tokenizer(vocab, kinds, byte_fallback, normalizer, user_defined_symbols)
 
@@ -167,7 +170,7 @@ def _words(
     if not len(found.ends):
         raise ValueError("texts has no word to train on")
     data, cuts = found.data.tobytes(), [0, *found.ends.tolist()]
-    words = [data[begin:end].decode("utf-8") for begin, end in zip(cuts[:-1], cuts[1:], strict=True)]
+    words = [data[begin:end].decode("utf-8") for begin, end in pairwise(cuts)]
     counts = found.counts.tolist()
     order = sorted(range(len(words)), key=lambda i: (-counts[i], words[i]))
     ended = np.array([words[i].endswith(BOUNDARY) for i in order])

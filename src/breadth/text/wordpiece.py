@@ -33,7 +33,7 @@ class WordPiece:
     References: Schuster & Nakajima 2012, ICASSP (the model); Wu et al. 2016, arXiv:1609.08144, section 4.1; Devlin et
         al. 2019 (greedy longest match, as `WordpieceTokenizer` of google-research/bert).
     Peer: tokenizers.models.WordPiece behind BERT's normalizer and splitting, 30 MB of text, exact ids (A).
-    In production: use it for BERT's relatives; a new model is better served by byte-level BPE, which knows every string.
+    In production: use it for BERT's relatives; for a new model byte-level BPE, which knows every string, is better.
     """
 
     def __init__(

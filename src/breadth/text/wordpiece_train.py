@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -60,7 +61,7 @@ def likelihood_vocab(
     if len(vocab) < len(special_tokens):
         raise ValueError(f"special_tokens must differ from each other, got {list(special_tokens)}")
     text, cuts = words.data.tobytes(), [0, *words.ends.tolist()]
-    spelt = [text[a:b].decode("utf-8") for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    spelt = [text[a:b].decode("utf-8") for a, b in pairwise(cuts)]
     prefix = continuing_subword_prefix
     for char in sorted({word[0] for word in spelt}):
         vocab.setdefault(char, len(vocab))
@@ -68,7 +69,7 @@ def likelihood_vocab(
         vocab.setdefault(prefix + char, len(vocab))
     if len(vocab) > vocab_size:
         raise ValueError(
-            f"vocab_size must be at least {len(vocab)}, the special tokens and characters of the words; got {vocab_size}"
+            f"vocab_size must be at least {len(vocab)}, for the special tokens and the alphabet, got {vocab_size}"
         )
     tokens = list(vocab)
     size = np.array([len(word) for word in spelt], dtype=np.int64)
