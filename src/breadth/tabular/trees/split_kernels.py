@@ -12,6 +12,7 @@ from numba import njit
 from breadth.tabular.trees.machine_kernels import prefetch
 
 AHEAD = np.uint64(32)  # rows between a prefetch and its use
+ORDERED = {"nnan", "nsz"}  # no other liberty: splits that part the rows alike must tie to the bit
 
 
 def row_adder_of(lanes):
@@ -47,7 +48,7 @@ def row_adder_of(lanes):
     return add_rows
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=ORDERED, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def ordered_split(pool, at, n_bins, missing, G, H, rows_per_hessian, limits, cumulative, gain, found):
     """Best `code <= bin` split of one feature; both sides are tried for the missing rows.
 
