@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from breadth.text.byte_alphabet import CHAR_TO_BYTE
-from breadth.text.matching import Pattern, Regex, compiled
+from breadth.text.matching import Pattern, Regex, substituted
 
 
 class Step(Protocol):
@@ -266,9 +266,7 @@ class Replace:
         return _EachToken(self._replaced, fused=fused)
 
     def _replaced(self, token: str) -> str:
-        if isinstance(self.pattern, Regex):
-            return compiled(self.pattern.pattern).sub(lambda _: self.content, token)
-        return token.replace(self.pattern, self.content) if self.pattern else token
+        return substituted(self.pattern, token, self.content)
 
 
 @dataclass(frozen=True)

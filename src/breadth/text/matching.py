@@ -47,7 +47,7 @@ def compiled(pattern: str) -> Any:
         raise ImportError("text patterns need the regex package: pip install breadth[text]") from error
     try:
         # operations on sets (`&&`) are of the package's version 1
-        return regex.compile(pattern, regex.VERSION1 if "&&" in pattern else regex.VERSION0)
+        return regex.compile(pattern, regex.VERSION1 if "&&" in pattern else 0)
     except regex.error as error:
         raise ValueError(f"pattern {pattern!r} is not a regular expression that regex reads: {error}") from None
 
@@ -69,13 +69,30 @@ def find_spans(pattern: Pattern, text: str) -> Iterator[tuple[int, int]]:
     An empty literal matches nowhere; an expression may match the empty string.
     """
     if isinstance(pattern, Regex):
-        yield from (match.span() for match in compiled(pattern.pattern).finditer(text))
+        before = -1
+        for match in compiled(pattern.pattern).finditer(text):
+            begin, end = match.span()
+            if begin < end or begin != before:  # as in Oniguruma, an empty match does not touch the one before it
+                yield begin, end
+            before = end
         return
     size = len(pattern)
     at = text.find(pattern) if size else -1
     while at >= 0:
         yield at, at + size
         at = text.find(pattern, at + size)
+
+
+def substituted(pattern: Pattern, text: str, content: str) -> str:
+    """A text with `content`, taken literally, for each match."""
+    if isinstance(pattern, str):
+        return text.replace(pattern, content) if pattern else text
+    parts = []
+    done = 0
+    for begin, end in find_spans(pattern, text):
+        parts += text[done:begin], content
+        done = end
+    return "".join([*parts, text[done:]])
 
 
 def n_leading_white(text: str) -> int:

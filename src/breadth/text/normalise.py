@@ -14,7 +14,7 @@ import numpy as np
 
 from breadth.text.align import Source, expanded, from_changes, prepended, replaced
 from breadth.text.byte_alphabet import bytes_to_printable, utf8_bytes
-from breadth.text.matching import Pattern, Regex, compiled, find_spans, n_leading_white, n_trailing_white
+from breadth.text.matching import Pattern, compiled, find_spans, n_leading_white, n_trailing_white, substituted
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
@@ -187,9 +187,7 @@ class Replace:
     content: str
 
     def __call__(self, text: str) -> str:
-        if isinstance(self.pattern, Regex):
-            return compiled(self.pattern.pattern).sub(lambda _: self.content, text)
-        return text.replace(self.pattern, self.content) if self.pattern else text
+        return substituted(self.pattern, text, self.content)
 
     def align(self, text: str) -> tuple[str, Source]:
         """The text with its matches replaced, and the old index of each of its characters."""

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Self
 
 from breadth.text.added_tokens import AddedToken, AddedTokens
-from breadth.text.align import Piece
-from breadth.text.byte_alphabet import utf8_bytes
-from breadth.text.decode import ByteLevel, Decoder, decode_tokens, token_bytes
+from breadth.text.cutter import Cutter, Special
+from breadth.text.decode import ByteLevel, Decoder, decode_tokens
 from breadth.text.encoding import Encoding, Padding, Truncation, pad, truncate
-from breadth.text.matching import members
+from breadth.text.id_table import IdTable
 from breadth.text.model import Model
-from breadth.text.normalise import ByteLevel as ByteNormalizer
 from breadth.text.normalise import Normalizer
 from breadth.text.post_process import PostProcessor
-from breadth.text.pre_tokenize import Metaspace, PreTokenizer, Words, spells_bytes, words_of
-from breadth.text.threads import on_threads
-
-Text = str | tuple[str, str]
-Special = Literal["all"] | Collection[str]
+from breadth.text.pre_tokenize import PreTokenizer
+from breadth.text.threads import Text, on_threads
 
 
 class Tokenizer:
@@ -88,23 +80,8 @@ class Tokenizer:
         self.chat_template = chat_template
         self.special_tokens = dict(special_tokens or {})
         self._added = AddedTokens(added_tokens, normalizer)
-        for token in self._added.tokens:
-            known = model.token_to_id(token.content)
-            if known is not None and known != token.id:
-                raise ValueError(
-                    f"added token {token.content!r} has id {token.id}, but the model's vocabulary has it as {known}; "
-                    "give it that id"
-                )
-        # a byte-level model takes bytes: what comes in their printable alphabet is to be read back
-        spelled = spells_bytes(pre_tokenizer) or any(isinstance(each, ByteNormalizer) for each in members(normalizer))
-        self._reads_bytes = bool(getattr(model, "byte_level", False)) and spelled
-        self._is_direct = self._reads_bytes == spells_bytes(pre_tokenizer)
-        self._is_first_special = any(
-            isinstance(each, Metaspace) and each.prepend_scheme == "first" for each in members(pre_tokenizer)
-        )
-        # whether a piece begins the text is known without following its characters only in the plainest case
-        plain = normalizer is None and isinstance(pre_tokenizer, Metaspace)
-        self._follows = self._is_first_special and not plain
+        self._ids = IdTable(model, self._added)
+        self._cutter = Cutter(self._ids, normalizer, pre_tokenizer)
 
     def replace(self, **changes: Any) -> Self:
         """Another tokenizer with some of the arguments changed."""
@@ -121,11 +98,11 @@ class Tokenizer:
     @functools.cached_property
     def vocab_size(self) -> int:
         """Number of tokens, the model's and the added ones."""
-        return len(self._token_of)
+        return len(self._ids.token_of)
 
     def get_vocab(self) -> dict[str, int]:
         """Token -> id, in the order of ids; a copy."""
-        return {token: i for i, token in sorted(self._token_of.items())}
+        return {token: i for i, token in sorted(self._ids.token_of.items())}
 
     def token_to_id(self, token: str) -> int | None:
         """Id of a token; None if there is none such."""
@@ -135,15 +112,6 @@ class Tokenizer:
     def id_to_token(self, i: int) -> str:
         """Token of an id; ValueError for an id that there is none of."""
         return self.tokens_of([i])[0]
-
-    @functools.cached_property
-    def _token_of(self) -> dict[int, str]:
-        tokens = {i: token for token, i in self.model.get_vocab().items()}
-        return tokens | {i: token.content for i, token in self._added.by_id.items()}
-
-    @functools.cached_property
-    def _special_ids(self) -> frozenset[int]:
-        return frozenset(token.id for token in self._added.tokens if token.special)
 
     # text to ids
 
@@ -176,7 +144,7 @@ class Tokenizer:
             given = text if pair is None else (text, pair)
             options = {"allowed_special": allowed_special, "disallowed_special": disallowed_special}
             return self._padded([self._encoding(given, add_special_tokens, **options)])[0].ids
-        ids = self._ids(text, self._ignored(text, allowed_special, disallowed_special))
+        ids = self._cutter.ids(text, self._cutter.ignored(text, allowed_special, disallowed_special))
         if not add_special_tokens or self._frame == ([], []):
             return ids
         before, after = self._frame
@@ -252,22 +220,6 @@ class Tokenizer:
     def _padded(self, encodings: list[Encoding]) -> list[Encoding]:
         return encodings if self.padding is None else pad(encodings, self.padding)
 
-    def _ignored(self, text: str, allowed: Special, disallowed: Special) -> Collection[AddedToken]:
-        """Special tokens that count as ordinary text, after those that are not allowed have been looked for."""
-        if not isinstance(text, str):
-            raise TypeError(f"text must be a string, got {type(text).__name__}; decode bytes first")
-        if allowed == "all" and not disallowed:
-            return ()
-        special = [token for token in self._added.tokens if token.special]
-        ignored = [token for token in special if allowed != "all" and token.content not in allowed]
-        for token in ignored if disallowed == "all" else special:
-            if (disallowed == "all" or token.content in disallowed) and token.content in text:
-                raise ValueError(
-                    f"text holds the special token {token.content!r} at character {text.index(token.content)}; name "
-                    "it in allowed_special to get its id, or leave it out of disallowed_special to encode it as text"
-                )
-        return ignored
-
     @functools.cached_property
     def _frame(self) -> tuple[list[int], list[int]] | None:
         """Ids that go before and after those of one text; None if that is not all that happens to them."""
@@ -280,56 +232,12 @@ class Tokenizer:
         at = ids.index(-1)
         return ids[:at], ids[at + 1 :]
 
-    def _ids(self, text: str, ignored: Collection[AddedToken]) -> list[int]:
-        added = self._added
-        if self.normalizer is None and not self._follows and not added.may_occur(text):
-            return self.model.encode_words(*self._words(text, first=True))[0].tolist()
-        utf8_bytes(text)  # a lone surrogate is reported at its place in the whole
-        ids: list[int] = []
-        for piece, token in self._stretches(text, ignored, follow=self._follows):
-            if token is not None:
-                ids.append(token.id)
-                continue
-            if piece.spans is None:
-                words = self._words(piece.text, first=piece.start == 0)
-            else:
-                words = words_of(self._cut(piece), as_bytes=self._reads_bytes)
-            ids += self.model.encode_words(*words)[0].tolist()
-        return ids
-
-    def _words(self, text: str, *, first: bool) -> Words:
-        """Bytes and word ends of normalised text without added tokens."""
-        if self.pre_tokenizer is None or not self._is_direct:
-            return words_of(self._cut(Piece(text)), as_bytes=self._reads_bytes)
-        if self._is_first_special and isinstance(self.pre_tokenizer, Metaspace):
-            return self.pre_tokenizer.split(text, first=first)
-        return self.pre_tokenizer.split(text)
-
-    def _cut(self, piece: Piece) -> list[Piece]:
-        pieces = [piece] if self.pre_tokenizer is None else self.pre_tokenizer(piece)
-        return [each for each in pieces if each.text]
-
-    def _stretches(
-        self, text: str, ignored: Collection[AddedToken], *, follow: bool
-    ) -> Iterator[tuple[Piece, AddedToken | None]]:
-        """Added tokens and the normalised text between them; `follow` says where each character comes from."""
-        for begin, end, token in self._added.in_text.find(text, ignored):
-            piece = Piece.original(text[begin:end], begin) if follow else Piece(text[begin:end], None, begin)
-            if token is not None:
-                yield piece, token
-                continue
-            if self.normalizer is not None:
-                changed = self.normalizer.align(piece.text) if follow else (self.normalizer(piece.text), None)
-                piece = piece.rewritten(*changed)
-            for inner_begin, inner_end, inner in self._added.in_normalised.find(piece.text, ignored):
-                yield piece.cut(inner_begin, inner_end), inner
-
     def _encoding(
         self, given: Text, add_special_tokens: bool, allowed_special: Special = "all", disallowed_special: Special = ()
     ) -> Encoding:
         texts = (given,) if isinstance(given, str) or not isinstance(given, tuple) else given
         encodings = [
-            self._followed(text, i, self._ignored(text, allowed_special, disallowed_special))
+            self._cutter.follow(text, i, self._cutter.ignored(text, allowed_special, disallowed_special))
             for i, text in enumerate(texts)
         ]
         if self.truncation is not None:
@@ -340,45 +248,6 @@ class Tokenizer:
         if self.post_processor is not None:
             encodings = self.post_processor(encodings, add_special_tokens=add_special_tokens)
         return functools.reduce(Encoding.then, encodings) if encodings else Encoding()
-
-    def _followed(self, text: str, sequence: int, ignored: Collection[AddedToken]) -> Encoding:
-        """One text's ids, and what each stands for."""
-        utf8_bytes(text)
-        encoding = Encoding()
-        n_words = 0
-        for piece, token in self._stretches(text, ignored, follow=True):
-            if token is not None:
-                encoding.ids.append(token.id)
-                encoding.tokens.append(piece.text)
-                encoding.offsets.append((int(piece.spans[0, 0]), int(piece.spans[-1, 1])))
-                encoding.words.append(n_words)
-                n_words += 1
-                continue
-            pieces = self._cut(piece)
-            data, ends = words_of(pieces, as_bytes=self._reads_bytes)
-            ids, id_ends = self.model.encode_words(data, ends, with_ends=True)
-            encoding.ids += ids.tolist()
-            encoding.tokens += self.tokens_of(ids.tolist())
-            encoding.offsets += self._offsets(pieces, data, id_ends)
-            encoding.words += (np.searchsorted(ends, id_ends) + n_words).tolist()
-            n_words += len(ends)
-        n = len(encoding)
-        encoding.type_ids, encoding.sequences = [sequence] * n, [sequence] * n
-        encoding.special_tokens_mask, encoding.attention_mask = [0] * n, [1] * n
-        return encoding
-
-    def _offsets(
-        self, pieces: Sequence[Piece], data: NDArray[np.uint8], id_ends: NDArray[np.int64]
-    ) -> list[tuple[int, int]]:
-        """Begin and end in the original text of each id, given the bytes that it stands for."""
-        if not len(id_ends):
-            return []
-        spans = np.concatenate([piece.spans for piece in pieces])  # (characters, 2)
-        if not self._reads_bytes:
-            spans = spans[np.cumsum((data & 0xC0) != 0x80) - 1]  # (bytes, 2)
-        begins = np.append(0, id_ends[:-1])
-        last = np.maximum(id_ends - 1, begins)
-        return list(zip(spans[begins, 0].tolist(), spans[last, 1].tolist(), strict=True))
 
     # ids to text
 
@@ -420,38 +289,11 @@ class Tokenizer:
         """
         if not isinstance(self.decoder, ByteLevel):
             return self.decode(ids, skip_special_tokens=skip_special_tokens).encode()
-        ids = list(ids)
-        try:
-            return b"".join(map((self._spoken if skip_special_tokens else self._bytes).__getitem__, ids))
-        except KeyError:
-            raise self._unknown_id(ids) from None
+        return self._ids.bytes_of(ids, skip_special_tokens=skip_special_tokens)
 
     def tokens_of(self, ids: Iterable[int], *, skip_special_tokens: bool = False) -> list[str]:
         """Tokens of ids as the vocabulary writes them; ValueError for an id that is no token's."""
-        ids = list(ids)
-        skipped = self._special_ids if skip_special_tokens else ()
-        try:
-            return [self._token_of[i] for i in ids if i not in skipped]
-        except KeyError:
-            raise self._unknown_id(ids) from None
-
-    def _unknown_id(self, ids: list[int]) -> ValueError:
-        place = next(place for place, i in enumerate(ids) if i not in self._token_of)
-        return ValueError(
-            f"ids has {ids[place]} at {place}, which is no token's; the {self.vocab_size} tokens have ids up to "
-            f"{max(self._token_of)}"
-        )
-
-    @functools.cached_property
-    def _bytes(self) -> dict[int, bytes]:
-        """What each id of a byte-level tokenizer stands for."""
-        table = {i: token_bytes(token) for i, token in self._token_of.items()}
-        return table | {i: token.content.encode() for i, token in self._added.by_id.items()}
-
-    @functools.cached_property
-    def _spoken(self) -> dict[int, bytes]:
-        """The same, with nothing for special tokens."""
-        return self._bytes | dict.fromkeys(self._special_ids, b"")
+        return self._ids.tokens_of(ids, skip_special_tokens=skip_special_tokens)
 
     # files and conversations
 

@@ -18,6 +18,7 @@ from breadth.text.matching import Regex, members
 from breadth.text.model import Model
 from breadth.text.post_process import SpecialPiece, SpecialToken, TextPiece
 from breadth.text.tokenizer import Tokenizer
+from breadth.text.whole_file import write_whole
 
 _FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 
@@ -69,8 +70,11 @@ _CLASSES: dict[str, dict[str, Callable[..., Any]]] = {
     },
 }
 _MEMBERS = {
-    "normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "post_processor": "processors", "decoder": "decoders",
-}  # fmt: skip
+    "normalizer": "normalizers",
+    "pre_tokenizer": "pretokenizers",
+    "post_processor": "processors",
+    "decoder": "decoders",
+}
 # names in the file of fields whose own name would hide a method or is a Python word in another sense
 _RENAMED = {("Metaspace", "split_words"): "split"}
 
@@ -371,5 +375,4 @@ def _written_padding(padding: Padding | None) -> dict[str, Any] | None:
 
 def save_tokenizer_json(tokenizer: Tokenizer, path: str | Path) -> None:
     """Write a tokenizer to a `tokenizer.json`; raises as `tokenizer_to_json` does."""
-    text = json.dumps(tokenizer_to_json(tokenizer), ensure_ascii=False, indent=2)
-    Path(path).write_text(text, encoding="utf-8")
+    write_whole(path, json.dumps(tokenizer_to_json(tokenizer), ensure_ascii=False, indent=2).encode())
