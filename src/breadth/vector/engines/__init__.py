@@ -1,0 +1,1 @@
+"""Other engines behind `VectorIndex`: FAISS, Qdrant, Chroma and Milvus, each imported when it is first used."""
