@@ -34,7 +34,7 @@ def dot(typingctx, codes, row, query, n_blocks):
 
     Written as vectors of LLVM because Numba multiplies integers as int64, eight times slower. The sum of neighbouring
     products is what x86 does in one instruction (vpmaddwd); other processors get what LLVM makes of it. The order of
-    the sum is fixed, so that the float result is the same on every machine that has a fused multiply-add.
+    the sum is fixed.
     """
     is_float = isinstance(codes.dtype, types.Float)
 
@@ -62,6 +62,9 @@ def dot(typingctx, codes, row, query, n_blocks):
 
         start = builder.mul(args[1], width)
         undefined = ir.Constant(lanes, ir.Undefined)
+        fused = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(half, [half, half, half]), f"llvm.fmuladd.v{_LANES // 2}f32"
+        )
         with cgutils.for_range(builder, args[3]) as loop:
             at = builder.mul(loop.index, ir.Constant(intp, BLOCK))
             for part in range(BLOCK // _LANES):
@@ -72,7 +75,7 @@ def dot(typingctx, codes, row, query, n_blocks):
                         pick = picked(side * _LANES // 2, 1)
                         total = sums[2 * part + side]
                         halves = [builder.shuffle_vector(v, undefined, pick) for v in (x, y)]
-                        builder.store(builder.fma(*halves, builder.load(total)), total)
+                        builder.store(builder.call(fused, [*halves, builder.load(total)]), total)
                 else:
                     product = builder.mul(x, y)
                     even, odd = (builder.shuffle_vector(product, undefined, picked(side, 2)) for side in range(2))

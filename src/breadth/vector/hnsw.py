@@ -15,17 +15,24 @@ from breadth.vector import store
 from breadth.vector.filters import Value
 from breadth.vector.hnsw_codes import Codes, Coding
 from breadth.vector.hnsw_graph import Layers, make_scratch
-from breadth.vector.hnsw_query_kernels import scan_slots, search_graph
+from breadth.vector.hnsw_query_kernels import search_graph
 from breadth.vector.hnsw_search_kernels import Scratch
 from breadth.vector.index import Filter, Hits, Ids, Metadata, Metric, as_vectors, check_count, check_space
 from breadth.vector.records import Records
 from breadth.vector.rows import Rows
-from breadth.vector.scan import empty_heaps, equal_blocks, in_blocks, to_hits
+from breadth.vector.scan import empty_heaps, equal_blocks, in_blocks, screening_offset, to_hits
+from breadth.vector.scan_kernels import keep_best, keep_best_screened
 
 _QUERIES = 64  # that a thread takes at a time
-_FEW = 4_000  # allowed slots that are scanned sooner than walked to
+_FEW = 20_000  # allowed slots that are scanned sooner than walked to
 _RARE = 1 / 25  # share of allowed slots below which too few are within two links of each other
 _SEEDS = 64  # allowed slots where a filtered search begins
+_FLAT = (
+    5.0  # standard deviations by which the k-th found must be nearer than the seeds, or else the walk is not trusted
+)
+_SCANNED = 100_000  # allowed slots that are scanned for a query whose walk is not trusted
+_BY_HAND = 4  # queries too few for a matrix product to pay
+_SCREENED, _ROWS = 256, 2048  # queries and slots of one matrix product
 _TOMBSTONES = 1 / 3  # share of dead slots at which the graph is built anew
 
 
@@ -40,10 +47,13 @@ class HNSW:
     The walk measures by codes of eight bits; the `ef` that it ends with are then scored in float64 from the vectors as
     stored, so that scores are exact and only the choice of candidates is not.
 
-    A filter with few or rare matches (4,000, or 1 in 25) is answered exactly, by a scan of what it allows. Else the walk
-    steps only on allowed slots, through the links of those that are not, from 64 of them beside the usual start. The
-    removed count as not allowed; they are walked through until a third of the slots are dead, when the graph is built
-    anew from the living. A query for which the walk reaches fewer than k is answered by a scan.
+    A filter that allows few or rare vectors (20,000, or 1 in 25) is answered exactly, by a scan of these. Else the walk
+    steps on allowed slots only, through the links of those that are not, and begins at 64 of them beside the usual
+    start. Where up to 100,000 are allowed and what it found is not much nearer than those 64, as when a filter leaves
+    only what is far from a query, the query is scanned for. So is any query whose walk finds fewer than k.
+
+    What is removed stays as a tombstone that walks pass through, and is never returned. When more than a third of the
+    slots are dead, the graph is built anew from the living.
 
     Args:
         dim: the length of the vectors, >= 1.
@@ -63,14 +73,14 @@ class HNSW:
     Raises:
         ValueError: if an argument is out of its range, or as the methods of `VectorIndex` say.
 
-    Cost: build about n x ef_construction x M distances; a search about ef x M, and log n steps above. Memory 4 dim + dim
-        (codes) + 8 M + 13 bytes a vector. A change of the number of removed may build the graph anew.
-    Deviations: slots are added in batches of 2 % of the graph that do not see one another (Dobson et al.), so that the
-        graph is the same for any number of threads, though not for another division into calls of `add`; eight-bit codes;
-        new slots are linked to M on layer 0 where the paper leaves it open.
+    Cost: build about n x ef_construction x M distances; a search about ef x M. Memory 5 dim + 8 M + 17 bytes a vector.
+        Tombstones are cleared by building anew, so that n removals cost at most about two builds in all.
+    Deviations: (1) slots are added in batches of 2 % of the graph, blind to one another (Dobson et al.): the graph is
+        the same for any number of threads, though not for another division into calls of `add`. (2) The walk uses
+        eight-bit codes. (3) The level comes from a hash of seed and slot.
     References: Malkov & Yashunin 2018, arXiv:1603.09320, algorithms 1, 2, 4 and 5; Dobson et al. 2024, ParlayANN,
         arXiv:2305.04359, section 4 (batches); Patel et al. 2024, ACORN, arXiv:2403.04871, section 5 (filters).
-    Peer: hnswlib 0.8, equal M and ef_construction: recall@10 within 0.01 at equal ef; exact scores 1e-6 (A).
+    Peer: hnswlib 0.8 with equal M and ef_construction: recall@10 within 0.02 at equal ef; scores 1e-5 (A).
     In production: use it from some 100,000 vectors that fit in memory; below, Flat is exact and fast enough, and IVF
         with product quantisation takes a tenth of the memory.
     """
@@ -172,47 +182,63 @@ class HNSW:
         k = min(k, n_allowed)
         score, slot = empty_heaps(len(x), k)
         if k and len(x):
-            every = n_allowed == n_slots
-            slots = np.zeros(0, dtype=np.int64) if every else np.flatnonzero(allowed)
+            slots = np.flatnonzero(allowed)
             rest = np.arange(len(x))
-            if every or (n_allowed > _FEW and n_allowed >= _RARE * n_slots):
-                ef = min(max(self.ef_search if ef is None else ef, k), n_allowed)
-                self._walk(x, allowed[:0] if every else allowed, slots, ef, score, slot)
-                rest = np.flatnonzero(np.isinf(score[:, 0]))  # the root of a heap is the last to be filled
+            if filter is None or (n_allowed > _FEW and n_allowed >= _RARE * n_slots):
+                size = min(max(self.ef_search if ef is None else ef, k), n_allowed)
+                lost = self._walk(x, allowed, slots, size, score, slot, filter is not None and n_allowed <= _SCANNED)
+                rest = np.flatnonzero(lost)
             if len(rest):
-                slots = np.arange(n_slots) if every else slots
-                score[rest], slot[rest] = self._scan(x[rest], slots, k)
+                score[rest], slot[rest] = self._scan(x[rest], slots, allowed, k)
         return to_hits(score, slot, self._records, self.metric)
 
-    def _walk(self, x: NDArray, allowed: NDArray, slots: NDArray, ef: int, score: NDArray, slot: NDArray) -> None:
-        """Fill the heaps of queries x from the graph; slots: those that are allowed, if not all are."""
+    def _walk(
+        self, x: NDArray, allowed: NDArray, slots: NDArray, ef: int, score: NDArray, slot: NDArray, doubt: bool
+    ) -> NDArray[np.bool_]:
+        """Fill the heaps of queries x from the graph; returns which found too few or, in doubt, are not trusted."""
         asked, affine = self._codes.queries(x)
         coded, graph, entry, top = self._codes.coded, self._layers.graph, self._layers.entry, self._layers.top
-        seeds = slots[np.linspace(0, len(slots) - 1, min(_SEEDS, len(slots))).astype(np.int64)]
         vectors, euclidean = self._vectors.view, self.metric == "euclidean"
+        mask = allowed if len(slots) < len(allowed) else allowed[:0]
+        seeds = slots[np.linspace(0, len(slots) - 1, _SEEDS if doubt else 0).astype(np.int64)]
+        slope = np.empty(len(x))
 
         def walk(block: slice, scratch: Scratch) -> None:
             search_graph(
-                coded, graph, entry, top, allowed, seeds, ef, asked[block], affine[block], vectors, x[block], euclidean,
-                scratch, score[block], slot[block],
+                coded, graph, entry, top, mask, seeds, ef, asked[block], affine[block], vectors, x[block], euclidean,
+                scratch, score[block], slot[block], slope[block],
             )  # fmt: skip
 
         self._share(walk, len(x), ef)
+        short = np.isinf(score[:, 0])  # the root of a heap is filled last
+        return short | (slope < _FLAT) if doubt else short
 
-    def _scan(self, x: NDArray, slots: NDArray, k: int) -> tuple[NDArray, NDArray]:
-        """Full heaps of queries x from a look at every one of `slots`."""
-        asked, affine = self._codes.queries(x)
-        coded, vectors, euclidean = self._codes.coded, self._vectors.view, self.metric == "euclidean"
-        n_screened = min(len(slots), 3 * k + 32)
+    def _scan(self, x: NDArray, slots: NDArray, allowed: NDArray, k: int) -> tuple[NDArray, NDArray]:
+        """Full heaps of queries x from a look at every one of `slots`, by the exact kernels of Flat."""
+        vectors, euclidean = self._vectors.view, self.metric == "euclidean"
         score, slot = empty_heaps(len(x), k)
 
-        def scan(block: slice, scratch: Scratch) -> None:
-            scan_slots(
-                coded, slots, n_screened, asked[block], affine[block], vectors, x[block], euclidean, scratch,
-                score[block], slot[block],
-            )  # fmt: skip
+        def scan(block: slice) -> None:
+            given = x[block]
+            if len(given) <= _BY_HAND:
+                for i in range(len(given)):
+                    keep_best(given[i], vectors, slots, euclidean, score[block][i], slot[block][i])
+                return
+            which = np.arange(len(given))
+            for first in range(0, len(slots), _ROWS):
+                part = slots[first : first + _ROWS]
+                rows = vectors[part]
+                square = np.einsum("ij,ij->i", rows, rows)
+                screen = given @ rows.T
+                if euclidean:
+                    screen -= 0.5 * square
+                offset = screening_offset(given, float(square.max()), euclidean)
+                keep_best_screened(
+                    screen, which, given, rows, part, allowed, offset, euclidean, score[block], slot[block]
+                )
 
-        self._share(scan, len(x), n_screened)
+        threads = self._threads() if len(x) > _BY_HAND else 1
+        in_blocks(scan, equal_blocks(len(x), largest=_SCREENED, at_least=threads), threads)
         return score, slot
 
     def _share(self, work: Callable[[slice, Scratch], None], n: int, pool_size: int) -> None:

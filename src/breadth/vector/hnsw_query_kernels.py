@@ -1,4 +1,4 @@
-"""Kernels that answer HNSW's queries: candidates by coded distance, from the graph or a scan, then exact scores."""
+"""The kernel that answers HNSW's queries: candidates from the graph by coded distance, then their exact scores."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from numba import njit
 from breadth.vector.distance_kernels import distance, prefetch_row
 from breadth.vector.hnsw_search_kernels import collect, descend, entry_of, insert, next_mark, search_layer, slot_of
 from breadth.vector.scan_kernels import exact_score, replace_worst
-
-_AHEAD = 8  # slots of a scan whose codes are fetched before their turn
 
 
 @njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -27,7 +25,7 @@ def keep_exact(query, vectors, pool, n, euclidean, score, slot):
 @njit(cache=True, nogil=True, error_model="numpy")
 def search_graph(
     coded, graph, entry, top, allowed, seeds, ef, asked, asked_affine, vectors, queries, euclidean, scratch,
-    score, slot,
+    score, slot, slope,
 ):  # fmt: skip
     """Fill the queries' heaps from the graph.
 
@@ -35,6 +33,8 @@ def search_graph(
     one of the upper layers, which may not be allowed.
     asked, asked_affine: the queries' codes. vectors, queries: float32, as given.
     score (queries, k) float64, slot (queries, k): heaps, as `scan_kernels` has them.
+    slope (queries,): written, by how many standard deviations of the seeds' distances their mean exceeds that of the
+    pool's k-th; 0 without seeds.
     """
     no_rows = graph.rows[:0]
     pool, fresh = scratch.pool, scratch.fresh
@@ -54,33 +54,21 @@ def search_graph(
                 other = fresh[np.uint64(j)]
                 insert(pool, n, ef, entry_of(distance(coded, other, query, factor), other))
                 n = min(n + 1, ef)
+        total = square = 0.0
         for j in range(seeds.shape[0]):
             other = seeds[np.uint64(j)]
+            d = distance(coded, other, query, factor)
+            total += d
+            square += d * d
             if scratch.visited[np.uint64(other)] != mark:
                 scratch.visited[np.uint64(other)] = mark
-                insert(pool, n, ef, entry_of(distance(coded, other, query, factor), other))
+                insert(pool, n, ef, entry_of(d, other))
                 n = min(n + 1, ef)
         n = search_layer(coded, graph.bottom, no_rows, 0, query, factor, allowed, ef, n, mark, scratch)
         keep_exact(queries[i], vectors, pool, n, euclidean, score[i], slot[i])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def scan_slots(
-    coded, slots, n_screened, asked, asked_affine, vectors, queries, euclidean, scratch, score, slot
-):  # fmt: skip
-    """Fill the queries' heaps by looking at every one of `slots`; the rest as in `search_graph`.
-
-    n_screened: how many of the nearest by codes are scored exactly.
-    """
-    pool = scratch.pool
-    for i in range(asked.shape[0]):
-        query = asked[i]
-        factor = -coded.weight * asked_affine[i, 0]
-        n = 0
-        for j in range(slots.shape[0]):
-            if j + _AHEAD < slots.shape[0]:
-                prefetch_row(coded.codes, slots[np.uint64(j + _AHEAD)])
-            other = slots[np.uint64(j)]
-            insert(pool, n, n_screened, entry_of(distance(coded, other, query, factor), other))
-            n = min(n + 1, n_screened)
-        keep_exact(queries[i], vectors, pool, n, euclidean, score[i], slot[i])
+        slope[i] = 0.0
+        if seeds.shape[0] and n >= slot.shape[1]:
+            mean = total / seeds.shape[0]
+            deviation = np.sqrt(max(square / seeds.shape[0] - mean * mean, 0.0))
+            worst = distance(coded, slot_of(pool[np.uint64(slot.shape[1] - 1)]), query, factor)
+            slope[i] = (mean - worst) / deviation if deviation > 0 else 0.0
