@@ -122,7 +122,8 @@ class Encoder:
         """Ids of words, and the byte end of each if asked for; `UnknownSymbolError` where there is none."""
         from breadth.text import bpe_encode_kernels as kernels
 
-        data = read_only(data)
+        # kernels are compiled for one kind of array
+        data, ends = read_only(np.ascontiguousarray(data, np.uint8)), np.ascontiguousarray(ends, np.int64)
         ids = np.empty(data.size + 2, dtype=np.int32)  # as many as bytes at the most, and room to overshoot
         stops = np.empty(data.size if with_ends else 0, dtype=np.int64)
         try:

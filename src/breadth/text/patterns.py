@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breadth.text.byte_alphabet import read_only
-from breadth.text.compilation import announced
 from breadth.text.scan_tables import Rules, kind_table, transducer
 from breadth.text.unicode_classes import bert_table
 
@@ -149,6 +148,8 @@ def bert_words(data: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.i
 @functools.cache
 def _compile() -> None:
     """Compile the scanner, or load it, where it can be announced: not in each call."""
+    from breadth.text.compilation import announced
+
     with announced():
         _scan(np.empty(0, dtype=np.uint8), rules=_GPT2)
 
@@ -156,7 +157,7 @@ def _compile() -> None:
 def _scan(data: NDArray[np.uint8], bounds: NDArray[np.int64] | None = None, *, rules: Rules) -> NDArray[np.int64]:
     from breadth.text.scan_kernels import scan
 
-    bounds = np.array([data.size]) if bounds is None else bounds
+    bounds = np.array([data.size]) if bounds is None else np.ascontiguousarray(bounds, np.int64)
     ends = np.empty(data.size + 3, dtype=np.int64)
     return _shrunk(ends, scan(read_only(data), bounds, kind_table(), transducer(rules), ends))
 
@@ -195,7 +196,8 @@ def _regex_splitter(pattern: str) -> Splitter:
         text = data.tobytes().decode("utf-8")
         cuts = {len(text)} if text else set()
         for match in compiled.finditer(text):
-            cuts.update(match.span())
+            if match.end() > match.start():
+                cuts.update(match.span())
         cuts.discard(0)
         # byte at which each character begins, and where the text ends: (characters + 1,)
         starts = np.append(np.flatnonzero((data & 0xC0) != 0x80), data.size)
