@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import joblib
 import numpy as np
@@ -93,12 +93,12 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         Returns:
             The fitted estimator.
         """
-        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C")
-        self._check(X)
-        weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
-        mean = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
-        rows = X - mean  # |x - c|^2 comes from products: less of it cancels near the mean
-        seeds = None if isinstance(self.init, str) else np.asarray(self.init, dtype=X.dtype) - mean
+        given: Any = validate_data(self, X, dtype=[np.float64, np.float32], order="C")
+        self._check(given)
+        weight = _check_sample_weight(sample_weight, given, dtype=given.dtype, ensure_non_negative=True)
+        mean = given.mean(axis=0, dtype=np.float64).astype(given.dtype)
+        rows = given - mean  # |x - c|^2 comes from products: less of it cancels near the mean
+        seeds = None if isinstance(self.init, str) else np.asarray(self.init, dtype=rows.dtype) - mean
         random = check_random_state(self.random_state)
         n_init = (
             self.n_init if self.n_init != "auto" else 10 if isinstance(self.init, str) and self.init == "random" else 1
@@ -153,26 +153,30 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
     def predict(self, X: ArrayLike) -> NDArray[np.int32]:
         """Label of the nearest centre, of equally near ones the first, shape (rows,)."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
+        rows = self._validated(X)
         mean = self.cluster_centers_.mean(axis=0, dtype=np.float64)
-        centres = (self.cluster_centers_ - mean).astype(X.dtype)
-        return nearest_centres(X - mean.astype(X.dtype), centres, n_threads=self._n_threads())
+        centres = (self.cluster_centers_ - mean).astype(rows.dtype)
+        return nearest_centres(rows - mean.astype(rows.dtype), centres, n_threads=self._n_threads())
 
     def transform(self, X: ArrayLike) -> NDArray:
         """Distance from each centre, shape (rows, k)."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
-        out = np.empty((len(X), self.n_clusters))
+        rows = self._validated(X)
+        out = np.empty((len(rows), self.n_clusters))
+        first = np.zeros(len(rows), dtype=np.int32)
         for j in range(self.n_clusters):
-            squared_distances(X, self.cluster_centers_[j : j + 1], np.zeros(len(X), dtype=np.int32), out[:, j])
-        return np.sqrt(out).astype(X.dtype, copy=False)
+            out[:, j] = _from_own(rows, self.cluster_centers_[j : j + 1], first)
+        return np.sqrt(out).astype(rows.dtype, copy=False)
 
     def score(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> float:
         """Minus the sum of w_i |x_i - c|^2, c the nearest centre of each row."""
         labels = self.predict(X)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        return -float(_from_own(X, self.cluster_centers_, labels) @ weight)
+        rows = self._validated(X)
+        weight = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+        return -float(_from_own(rows, self.cluster_centers_, labels) @ weight)
+
+    def _validated(self, X: ArrayLike) -> Any:
+        return validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
 
 
 def nearest_centres(rows: NDArray, centres: NDArray, *, n_threads: int = 1) -> NDArray[np.int32]:
