@@ -1,4 +1,4 @@
-"""The scanners beside Hugging Face's pre-tokenizers: the same pieces, but for code points that one does not know yet."""
+"""The scanners beside Hugging Face's pre-tokenizers: the same pieces, but for code points new to one of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from breadth.text.patterns import PATTERNS, bert_words, splitter
 from tests.text.test_patterns import fuzzed
 
 TOPICS = [pydoc_data.topics.topics[name] for name in sorted(pydoc_data.topics.topics)]
-# tiktoken's cl100k is possessive and ends in `$`, which Oniguruma takes for the end of a line; Llama 3 is its other form
+# tiktoken's cl100k ends in `$`, which Oniguruma takes for the end of a line; Llama 3's is its other form
 SHARED = {name: pattern for name, pattern in PATTERNS.items() if name != "cl100k"}
 
 
