@@ -46,7 +46,7 @@ def test_exact_search_finds_what_faiss_finds(embeddings, metric):
 
 
 def from_ours(peer, index, metric):
-    """A FAISS inverted file with our centres."""
+    """A FAISS inverted file with our centres, and its quantizer, which FAISS does not keep alive."""
     quantizer = faiss.IndexFlat(32, METRICS[metric] if metric == "dot" else faiss.METRIC_L2)
     quantizer.add(index.centres)
     made = peer(quantizer, 32, len(index.centres))
@@ -59,7 +59,7 @@ def test_lists_around_the_same_centres_find_what_faiss_finds(embeddings, n_probe
     X, Q = embeddings[:-200], embeddings[-200:]
     index = IVF(32, metric="euclidean", n_lists=40)
     index.add(np.arange(len(X)), X)
-    quantizer, peer = from_ours(lambda *a: faiss.IndexIVFFlat(*a, faiss.METRIC_L2), index, "euclidean")
+    _quantizer, peer = from_ours(lambda *a: faiss.IndexIVFFlat(*a, faiss.METRIC_L2), index, "euclidean")
     peer.is_trained = True
     peer.add(X)
     peer.nprobe = n_probe
@@ -70,7 +70,7 @@ def test_codes_of_the_same_codebooks_find_what_faiss_finds(embeddings):
     X, Q = embeddings[:-200], embeddings[-200:]
     index = IVF(32, metric="euclidean", n_lists=40, n_subvectors=8)
     index.add(np.arange(len(X)), X)
-    quantizer, peer = from_ours(lambda *a: faiss.IndexIVFPQ(*a, 8, 8), index, "euclidean")
+    _quantizer, peer = from_ours(lambda *a: faiss.IndexIVFPQ(*a, 8, 8), index, "euclidean")
     faiss.copy_array_to_vector(index._quantizer.codebooks.ravel(), peer.pq.centroids)
     peer.is_trained = True
     peer.precompute_table()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Metric = Literal["cosine", "dot", "euclidean"]
-Ids = Sequence[int] | Sequence[str] | NDArray
+Ids = Sequence[int | str] | NDArray  # integers or strings, never both
 Metadata = Sequence[Mapping[str, str | int | float | bool]]
 Filter = Mapping[str, Any]
 

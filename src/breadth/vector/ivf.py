@@ -322,15 +322,29 @@ class IVF:
         ends = np.concatenate([ends + start for (_, ends), start in zip(parts, first[:-1], strict=True)])
         return np.concatenate([lists for lists, _ in parts]), ends
 
-    def _scan(self, x: NDArray, probed: NDArray, ends: NDArray, allowed: NDArray, *heaps: NDArray) -> None:
+    def _scan(
+        self,
+        x: NDArray,
+        probed: NDArray,
+        ends: NDArray,
+        allowed: NDArray,
+        offset: NDArray,
+        score: NDArray,
+        slot: NDArray,
+    ) -> None:
         lists = self._lists
         array: Any = {name: rows.view for name, rows in lists.arrays.items()}
         half_square = array.get("half_square", np.zeros(0, dtype=np.float32))
-        common = (x, probed, ends, lists.starts, lists.sizes, array["slots"])
         if self._quantizer is None:
-            scan_vectors(*common, array["vectors"], half_square, allowed, *heaps)
+            scan_vectors(
+                x, probed, ends, lists.starts, lists.sizes, array["slots"], array["vectors"], half_square, allowed,
+                offset, score, slot,
+            )  # fmt: skip
         else:
-            scan_codes(*common, array["codes"], half_square, allowed, *heaps, self.centres, self._quantizer.codebooks)
+            scan_codes(
+                x, probed, ends, lists.starts, lists.sizes, array["slots"], array["codes"], half_square, allowed,
+                offset, score, slot, self.centres, self._quantizer.codebooks,
+            )  # fmt: skip
 
     def _rerank(self, x: NDArray[np.float32], k: int, slot: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
         """Heaps of the k best of the slots found for each query, scored from the vectors."""

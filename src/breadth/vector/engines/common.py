@@ -114,7 +114,11 @@ class Fields:
         if not isinstance(value, float):
             return condition
         if operator in ("$eq", "$ne"):
-            return Condition(field, operator, int(value)) if value.is_integer() else self._constant(operator == "$ne")
+            return (
+                Condition(field, operator, int(value))
+                if float(value).is_integer()
+                else self._constant(operator == "$ne")
+            )
         bound = math.floor(value) if operator in ("$gt", "$lte") else math.ceil(value)
         return Condition(field, operator, bound)
 
