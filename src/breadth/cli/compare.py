@@ -119,7 +119,7 @@ def _dry_run(plan: Plan, db: Path) -> int:
         needed, left = runner.estimate(plan, None), len(plan.jobs)
     print(f"{plan.study.name}: {plan.study.question}")
     for table in plan.study.tables:
-        print(f"  data        {table.name}: {table.n_rows:,} rows × {table.n_features} features, {table.task}")
+        print(f"  data        {table.name}: {table.shape}, {table.task}")
     for contender in plan.study.contenders:
         mark = " (baseline)" if contender.name == plan.study.baseline else ""
         print(f"  contender   {contender.name}{mark}: {contender.settings or 'as its package ships it'}")

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from breadth.evidence import memory
 from breadth.evidence.entry import Entry
-from breadth.evidence.measures import first_measure, score
+from breadth.evidence.measures import answers, first_measure, score, work
 from breadth.evidence.problem import Problem
 from breadth.evidence.study import Cell, Measure, Stage
 
@@ -51,7 +51,7 @@ class Split:
         """Indices of the training rows and of the held-out rows."""
         from sklearn.model_selection import KFold, StratifiedKFold
 
-        make = KFold if problem.family == "regression" else StratifiedKFold
+        make = StratifiedKFold if problem.family == "classification" else KFold
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a class rarer than the folds: the table's note says how rare
             splits = list(make(self.folds, shuffle=True, random_state=self.repeat).split(np.empty(len(y)), y))
@@ -94,7 +94,7 @@ def quality(
             middle = time.perf_counter()
             predicted = _predict(fitted, X_test, problem)
             end = time.perf_counter()
-            values = score(problem, y[test], predicted)
+            values = score(problem, answers(problem, X_train, X_test, y[test]), predicted)
             for probe in probes:
                 values |= probe(fitted.estimator, X_train, codes, problem, values)
             first = job.repeat == 0 and job.fold == 0
@@ -150,6 +150,8 @@ def speed(
                 "peak_bytes": peak_bytes,
                 "model_bytes": float(len(pickle.dumps(fitted.estimator, protocol=5))),
             }
+            if (amount := work(problem, X_test)) is not None:
+                values["rate"] = amount / values["predict_seconds"]
     except Exception as error:  # as above
         return _failed(job, error, len(train), len(test))
     return Cell(**_identity(job), status="ok", values=values, n_train=len(train), n_test=len(test))
@@ -161,12 +163,12 @@ SHORT = 0.05  # seconds
 @dataclass(frozen=True, slots=True)
 class _Fitted:
     estimator: Any
-    present: NDArray  # class codes that the training rows hold, ascending; empty for regression
+    present: NDArray  # class codes that the training rows hold, ascending; empty where there are no classes
 
 
 def _recode(y: NDArray, problem: Problem) -> tuple[NDArray, NDArray]:
     """Classes recoded without gaps, and which they are: some packages refuse gaps, and a fold may lack a rare class."""
-    if problem.family == "regression":
+    if problem.family != "classification":
         return y, np.array([], dtype=int)
     present, codes = np.unique(y, return_inverse=True)
     return codes, present
@@ -179,7 +181,7 @@ def _fit(entry: Entry, problem: Problem, X: NDArray, y: NDArray, seed: int, n_th
 
 
 def _predict(fitted: _Fitted, X: NDArray, problem: Problem) -> NDArray:
-    if problem.family == "regression":
+    if problem.family != "classification":
         return np.asarray(fitted.estimator.predict(X))
     return _all_classes(np.asarray(fitted.estimator.predict_proba(X)), fitted.present, problem)
 
@@ -212,7 +214,8 @@ def _search(
         try:
             model = _fit(entry.having(**settings), problem, X[inner], codes, seed, n_threads=1)
             fitted = _Fitted(model, present)
-            value = score(problem, y[validation], _predict(fitted, X[validation], problem))[measure.name]
+            truth = answers(problem, X[inner], X[validation], y[validation])
+            value = score(problem, truth, _predict(fitted, X[validation], problem))[measure.name]
         except Exception as error:  # the search goes on; if nothing is left, the last error is the cell's reason
             last = error
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,9 @@ NAMES: Mapping[str, str] = {  # comparison: its question, so that a list of them
     "trees": "What do more trees buy: overfitting, accuracy, and how much is left to read?",
     "classifiers": "Which kind of classifier suits this table?",
     "regressors": "Which kind of regressor suits this table?",
+    "tokenizers": "Which tokenizer makes the shortest sequences of this text, and at what cost?",
+    "ann": "Which vector index finds the nearest neighbours, and how fast?",
+    "similarity": "Do cosine, dot product and Euclidean distance find the same neighbours?",
 }
 
 
@@ -36,25 +39,27 @@ class Comparison:
         baseline: name of the contender that the others are compared with.
         data: names of embedded sets that it runs on by default.
         quick_data: the same for `--quick`; empty means `data`.
-        suite: the suite of eight that `--suite` runs.
+        suite: the suite of eight that `--suite` runs; "" for none.
         measures: per kind of task, the deciding one first.
         only: contenders that serve one kind of task alone.
         quick: settings replaced in `--quick`, by contender.
         probes: further questions to each fitted estimator.
         families: kinds of task that it can judge.
+        read: from a name or file of --data, and the encoding of text, to a data set; None reads tables.
     """
 
     name: str
     contenders: tuple[Entry, ...]
     baseline: str
     data: tuple[str, ...]
-    suite: str
+    suite: str = ""
     quick_data: tuple[str, ...] = ()
     measures: Mapping[Family, tuple[Measure, ...]] = field(default_factory=lambda: MEASURES)
     only: Mapping[str, Family] = field(default_factory=dict)
     quick: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     probes: tuple[Probe, ...] = ()
     families: tuple[Family, ...] = ("classification", "regression")
+    read: Callable[[str, str], Prepared] | None = None
 
     @property
     def question(self) -> str:
@@ -103,10 +108,15 @@ def tables(
     """
     if data and suite:
         raise ValueError("--data and --suite both say what to compare on; give one of them")
+    own = (quick and comparison.quick_data) or comparison.data
+    if comparison.read is not None:
+        for option, given in (("--target", target is not None), ("--task", task is not None), ("--suite", suite)):
+            if given:
+                raise ValueError(f"{option} belongs to comparisons on tables; {comparison.name!r} has none")
+        return [comparison.read(name, encoding) for name in data or own]
     from breadth.data import load, read_table
     from breadth.data import suite as names_of_suite
 
-    own = (quick and comparison.quick_data) or comparison.data
     names = data or (names_of_suite(comparison.suite) if suite else own)
     files = [name for name in names if _is_file(name)]
     if files and target is None:
@@ -141,7 +151,7 @@ def lay_out(
         raise ValueError("no data set was given")
     family = prepared[0].problem.family
     if family not in comparison.families:
-        other = "regressors" if family == "regression" else "classifiers"
+        other = {"regression": "regressors", "classification": "classifiers"}.get(family, "tokenizers or ann")
         raise ValueError(
             f"{comparison.name!r} judges {comparison.families[0]} and the target of {prepared[0].table.name!r} makes "
             f"it {family}; use `breadth compare {other}`, or another target"

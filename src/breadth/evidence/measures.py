@@ -24,7 +24,49 @@ MEASURES: Mapping[Family, tuple[Measure, ...]] = {
         Measure("MAE", "lower", margin=0.01, margin_of="target spread"),
         Measure("R2", "higher", margin=0.01),
     ),
+    "tokenization": (
+        Measure("bytes per token", "higher", margin=0.02, unit="bytes"),
+        Measure("tokens per word", "lower", margin=0.01),
+        Measure("unknown tokens", "lower", margin=0.001),
+        Measure("restored", "higher", margin=0.01),
+    ),
+    "search": (Measure("recall@10", "higher", margin=0.005),),
 }
+K = 10  # neighbours that a search is asked for
+
+
+def answers(problem: Problem, X_train: NDArray, X: NDArray, y: NDArray) -> NDArray:
+    """What predictions for the rows X are scored against: their targets, texts, or true neighbours.
+
+    Args:
+        problem: the task.
+        X_train: the rows that were learned from; a search's neighbours are among them.
+        X: the held-out rows.
+        y: their targets.
+
+    Returns:
+        y, shape (n,); for tokenization X; for search the indices of each row's nearest training rows, shape (n, K),
+        computed in float64 from all of them, equal ones by index.
+    """
+    if problem.task == "tokenization":
+        return X
+    return _nearest(problem, X_train, X) if problem.task == "search" else y
+
+
+def work(problem: Problem, X: NDArray) -> float | None:
+    """How much a prediction of the rows X does, in the unit of the task's rate; None where it has none."""
+    if problem.task == "tokenization":
+        return sum(len(text.encode("utf-8", "surrogatepass")) for text in X) / 1e6
+    return float(len(X)) if problem.task == "search" else None
+
+
+def _nearest(problem: Problem, X_train: NDArray, X: NDArray) -> NDArray[np.intp]:
+    from breadth.vector.similarity import cosine_similarity, dot_product, euclidean_distance
+
+    measure = {"cosine": cosine_similarity, "dot": dot_product, "euclidean": euclidean_distance}[problem.metric]
+    sign = 1 if problem.metric == "euclidean" else -1
+    far = sign * measure(X.astype(np.float64), X_train.astype(np.float64))
+    return np.argsort(far, axis=1, kind="stable")[:, :K]
 
 
 def score(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
@@ -32,13 +74,23 @@ def score(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
 
     Args:
         problem: the task and its number of classes.
-        y: class codes or real targets, shape (n,).
-        predicted: class probabilities, shape (n, classes), or predictions, shape (n,).
+        y: what `answers` gave: class codes or real targets, shape (n,); texts; or true neighbours, shape (n, K).
+        predicted: class probabilities, shape (n, classes), or predictions, shape (n,); for tokenization the number of
+            tokens and of unknown ones, shape (n, 2); for search the indices of training rows found, shape (n, K).
 
     Raises:
         ValueError: if predicted has the wrong shape or is not finite.
     """
     _check(problem, y, predicted)
+    if problem.task == "tokenization":
+        tokens, unknown = predicted.sum(axis=0).tolist()
+        n_bytes = sum(len(text.encode("utf-8", "surrogatepass")) for text in y)
+        n_words = sum(len(text.split()) for text in y)
+        fertility = {"tokens per word": tokens / n_words} if n_words else {}
+        return {"bytes per token": n_bytes / tokens, **fertility, "unknown tokens": unknown / tokens}
+    if problem.task == "search":
+        found = (predicted[:, :, None] == y[:, None, :]).any(axis=1)
+        return {"recall@10": float(found.mean())}
     if problem.family == "regression":
         values = {
             "RMSE": metrics.root_mean_squared_error(y, predicted),
@@ -85,7 +137,8 @@ def _plain(name: str) -> str:
 
 
 def _check(problem: Problem, y: NDArray, predicted: NDArray) -> None:
-    shape = (len(y), problem.n_classes) if problem.family == "classification" else (len(y),)
+    columns = {"classification": (problem.n_classes,), "tokenization": (2,), "search": y.shape[1:]}
+    shape = (len(y), *columns.get(problem.family, ()))
     if predicted.shape != shape:
         raise ValueError(f"predictions must have shape {shape}, got {predicted.shape}")
     if not np.isfinite(predicted).all():

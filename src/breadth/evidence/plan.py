@@ -15,7 +15,7 @@ from typing import Any
 import breadth
 from breadth.evidence.cell import Job, Probe, Split
 from breadth.evidence.entry import Entry
-from breadth.evidence.problem import Prepared
+from breadth.evidence.problem import Family, Prepared
 from breadth.evidence.settings import Settings, available_cores
 from breadth.evidence.store import Planned
 from breadth.evidence.study import Contender, Measure, Study
@@ -27,12 +27,18 @@ HARNESS = (
     "evidence/problem.py",
     "evidence/probes.py",
 )
-OURS = ("tabular", "stats")
+OURS: Mapping[Family, tuple[str, ...]] = {
+    "classification": ("tabular", "stats"),
+    "regression": ("tabular", "stats"),
+    "tokenization": ("text", "evidence/contenders_text.py"),
+    "search": ("vector", "tabular", "evidence/contenders_search.py"),
+}
 PACKAGES = {  # origin: distributions whose version decides its numbers
     "breadth": ("numpy", "scipy", "numba", "scikit-learn"),
     "lightgbm": ("numpy", "lightgbm"),
     "xgboost": ("numpy", "xgboost", "xgboost-cpu"),
     "scikit-learn": ("numpy", "scipy", "scikit-learn"),
+    "faiss": ("numpy", "faiss-cpu"),
 }
 
 
@@ -103,6 +109,7 @@ def make(
             for the folds.
     """
     _check(entries, baseline, tables, settings)
+    family = tables[0].problem.family
     jobs = [
         *_quality_jobs(entries, tables, settings, measures[0], probes),
         *_speed_jobs(entries, tables, settings, measures[0]),
@@ -117,7 +124,8 @@ def make(
         cells=(),
         signature={
             **(signature or {}),
-            "split": f"{settings.folds}-fold × {_repeats(tables, settings)}, shuffled, stratified by class",
+            "split": f"{settings.folds}-fold × {_repeats(tables, settings)}, shuffled"
+            + ", stratified by class" * (family in ("classification", "regression")),
             "tuning": f"{settings.tune} random configurations each"
             if settings.tune
             else "none: the same defaults for all",
@@ -125,7 +133,7 @@ def make(
             "speed rounds": str(settings.rounds),
             "machine": machine(),
             "versions": ", ".join(f"{k} {v}" for k, v in _versions(entries).items()),
-            "code": _digest(sorted({code_hash(_parts(e.origin)) for e in entries}))[:12],
+            "code": _digest(sorted({code_hash(_parts(e.origin, family)) for e in entries}))[:12],
         },
     )
     identity = [
@@ -185,7 +193,7 @@ def _key(entry: Entry, table: Prepared, settings: Settings, measure: Measure, re
             "split": ["shuffled stratified k-fold", settings.folds],
             "tuning": tuning,
             "versions": _versions([entry]),
-            "code": code_hash(_parts(entry.origin)),
+            "code": code_hash(_parts(entry.origin, table.problem.family)),
             "rest": rest,
         }
     )
@@ -203,8 +211,9 @@ def _check(entries: Sequence[Entry], baseline: str, tables: Sequence[Prepared], 
     families = {t.problem.family: t.table.name for t in tables}
     if len(families) > 1:
         raise ValueError(
-            f"one comparison judges one kind of task: {families['classification']!r} is classification and "
-            f"{families['regression']!r} is regression; compare them separately"
+            "one comparison judges one kind of task: "
+            + " and ".join(f"{name!r} is {family}" for family, name in sorted(families.items()))
+            + "; compare them separately"
         )
     for t in tables:
         if t.table.n_rows < 2 * settings.folds:
@@ -244,8 +253,10 @@ def code_hash(parts: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
-def _parts(origin: str) -> tuple[str, ...]:
-    return HARNESS + OURS if origin == "breadth" else HARNESS
+def _parts(origin: str, family: Family) -> tuple[str, ...]:
+    if origin == "breadth":
+        return HARNESS + OURS[family]
+    return HARNESS + tuple(part for part in OURS[family] if part.startswith("evidence/"))
 
 
 @cache

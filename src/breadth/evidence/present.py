@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from breadth.evidence.report_format import NONE, around, duration, integer, number, p_value, ratio, size
+from breadth.evidence.report_format import NONE, around, duration, number, p_value, ratio, size
 from breadth.evidence.study import Measure, Study, Table
 from breadth.evidence.verdict import FEWEST, Ranking, Speed, Verdict, judge, rank, speed
 
@@ -29,8 +29,8 @@ def as_markdown(study: Study) -> str:
     ]
     for table in study.tables:
         rows = [v for v in verdicts if v.table == table.name]
-        header = _header(study)
-        body = [_row(study, v, speeds.get((table.name, v.contender)), means) for v in rows]
+        header = _header(study, table)
+        body = [_row(study, table, v, speeds.get((table.name, v.contender)), means) for v in rows]
         lines += ["", f"## {_regime(table)}", "", *_aligned([header, *body]), ""]
         lines += [f"- {v.call} {v.contender}: {v.reason}" for v in rows if v.reason]
     lines += _ranks(rank(study), first)
@@ -52,7 +52,8 @@ def as_json(study: Study) -> str:
         "tables": [
             {
                 **{
-                    name: getattr(table, name) for name in ("name", "task", "n_rows", "n_features", "n_classes", "note")
+                    name: getattr(table, name)
+                    for name in ("name", "task", "n_rows", "n_features", "n_classes", "note", "rate_unit")
                 },
                 "results": [
                     _result(study, v, speeds.get((table.name, v.contender)), means)
@@ -107,7 +108,7 @@ def _timed(study: Study) -> bool:
     return any(c.stage == "speed" for c in study.cells)
 
 
-def _header(study: Study) -> list[str]:
+def _header(study: Study, table: Table) -> list[str]:
     others = [f"{m.name} {m.arrow}" for m in study.measures[1:]]
     first = study.measures[0]
     return [
@@ -117,15 +118,19 @@ def _header(study: Study) -> list[str]:
         "verdict",
         "p (Holm)",
         *others,
-        *(COSTS if _timed(study) else ()),
+        *((*COSTS, *_rate_head(table)) if _timed(study) else ()),
     ]
 
 
-def _row(study: Study, v: Verdict, s: Speed | None, means: dict) -> list[str]:
+def _rate_head(table: Table) -> list[str]:
+    return [f"{table.rate_unit} ↑"] if table.rate_unit else []
+
+
+def _row(study: Study, table: Table, v: Verdict, s: Speed | None, means: dict) -> list[str]:
     value = f"{number(v.mean, 4)} ± {number(v.se, 2)}" if not math.isnan(v.mean) else NONE
     difference = " ".join(around(v.difference, v.low, v.high)) if not math.isnan(v.difference) else NONE
     others = [number(means[v.table, v.contender].get(m.name, math.nan), 4) for m in study.measures[1:]]
-    cost = [NONE] * len(COSTS) if _timed(study) else []
+    cost = [NONE] * (len(COSTS) + bool(table.rate_unit)) if _timed(study) else []
     if s is not None:
         cost = [
             duration(s.fit_seconds),
@@ -133,6 +138,7 @@ def _row(study: Study, v: Verdict, s: Speed | None, means: dict) -> list[str]:
             ratio(s.predict_ratio),
             size(s.peak_bytes),
             size(s.model_bytes),
+            *([number(s.rate)] if table.rate_unit else []),
         ]
     if v.call == "FAILED":
         others = [NONE] * len(others)
@@ -145,8 +151,7 @@ def _row(study: Study, v: Verdict, s: Speed | None, means: dict) -> list[str]:
 def _regime(table: Table) -> str:
     classes = f", {table.n_classes} classes" if table.task == "multiclass" else ""
     note = f" ({table.note})" if table.note else ""
-    shape = f"{integer(table.n_rows)} rows × {integer(table.n_features)} features"
-    return f"{table.name}: {shape}, {table.task}{classes}{note}"
+    return f"{table.name}: {table.shape}, {table.task}{classes}{note}"
 
 
 def _ranks(ranking: Ranking | None, measure: Measure) -> list[str]:
@@ -212,7 +217,16 @@ def _means(study: Study) -> dict[tuple[str, str], dict[str, float]]:
 def _result(study: Study, v: Verdict, s: Speed | None, means: dict) -> dict[str, Any]:
     contender = next(c for c in study.contenders if c.name == v.contender)
     names = ("mean", "se", "n", "difference", "low", "high", "p", "smallest", "margin", "reason")
-    times = ("fit_seconds", "predict_seconds", "fit_ratio", "predict_ratio", "peak_bytes", "model_bytes", "rounds")
+    times = (
+        "fit_seconds",
+        "predict_seconds",
+        "fit_ratio",
+        "predict_ratio",
+        "peak_bytes",
+        "model_bytes",
+        "rate",
+        "rounds",
+    )
     return {
         "contender": v.contender,
         "origin": contender.origin,

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from breadth.evidence.problem import Problem
 
+TEXTS = 20  # documents that are tokenized and put together again
+
 
 def overfit_gap(
     estimator: Any, X: NDArray, y: NDArray, problem: Problem, held_out: Mapping[str, float]
@@ -19,6 +21,17 @@ def overfit_gap(
     train = float(estimator.score(X, y))
     gap = {"overfit gap": train - held_out[name]} if name in held_out else {}
     return {f"train {name}": train, **gap}
+
+
+def restored(
+    estimator: Any, X: NDArray, y: NDArray, problem: Problem, held_out: Mapping[str, float]
+) -> dict[str, float]:
+    """Share of the first TEXTS training documents that come back from their tokens as they were.
+
+    A tokenizer that folds case or white space makes shorter sequences of less text; this tells the two apart.
+    """
+    texts = X[:TEXTS].tolist()
+    return {"restored": sum(estimator.round_trip(text) == text for text in texts) / len(texts)}
 
 
 def structure(

@@ -1,8 +1,9 @@
-"""A data set as a contender meets it: one numeric matrix, and the facts that choose its estimator."""
+"""A data set as a contender meets it: numbers, documents or vectors, and the facts that choose its estimator."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -16,23 +17,25 @@ if TYPE_CHECKING:
     from breadth.data import Dataset
 
 Task = Literal["binary", "multiclass", "regression"]
-Family = Literal["classification", "regression"]
+Metric = Literal["cosine", "dot", "euclidean"]
+Family = Literal["classification", "regression", "tokenization", "search"]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What a contender's factory may know before it sees a row."""
 
-    task: Task
+    task: Task | Literal["tokenization", "search"]
     n_classes: int
     n_features: int
     categorical: tuple[int, ...] = ()  # columns that hold category codes
     cardinality: tuple[int, ...] = ()  # number of categories of each of them
     missing: bool = False
+    metric: Metric = "cosine"  # of the neighbours that a search looks for
 
     @property
     def family(self) -> Family:
-        return "regression" if self.task == "regression" else "classification"
+        return "classification" if self.task in ("binary", "multiclass") else self.task
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,8 +48,8 @@ class Prepared:
 
     table: Table
     problem: Problem
-    X: NDArray  # (n, features), the narrower float type that loses no digit
-    y: NDArray  # (n,), class codes int64, or float64
+    X: NDArray  # (n, features), the narrower float type that loses no digit; for tokenization documents, shape (n,)
+    y: NDArray  # (n,), class codes int64, or float64; zeros where rows are their own answer
     digest: str  # of X, y and what is categorical
     warnings: tuple[str, ...] = ()
 
@@ -142,6 +145,60 @@ def from_arrays(
         y=y,
         digest=digest.hexdigest(),
         warnings=warnings,
+    )
+
+
+def from_documents(name: str, documents: Sequence[str], *, note: str = "") -> Prepared:
+    """Prepare texts, for tokenizers that learn from some of them and encode the others.
+
+    Args:
+        name: what tables call them.
+        documents: non-empty strings.
+        note: provenance.
+
+    Raises:
+        ValueError: if there is no document, or an empty one.
+    """
+    if not documents or not all(documents):
+        raise ValueError(f"data set {name!r}: documents must hold at least one text and no empty one")
+    X = np.array(documents, dtype=object)
+    n_bytes = sum(len(text.encode("utf-8", "surrogatepass")) for text in documents)
+    digest = hashlib.sha256(json.dumps(list(documents)).encode())
+    return Prepared(
+        table=Table(name, "tokenization", len(documents), n_bytes // len(documents), note=note, rate_unit="MB/s"),
+        problem=Problem(task="tokenization", n_classes=0, n_features=n_bytes // len(documents)),
+        X=X,
+        y=np.zeros(len(documents)),
+        digest=digest.hexdigest(),
+    )
+
+
+def from_vectors(name: str, vectors: ArrayLike, *, metric: Metric, note: str = "") -> Prepared:
+    """Prepare vectors, for indexes that hold some of them and are asked for the neighbours of the others.
+
+    Args:
+        name: what tables call them.
+        vectors: finite, shape (n, d); with metric "cosine" none is zero.
+        metric: by which the true neighbours are nearest.
+        note: provenance.
+
+    Raises:
+        ValueError: if the shape is another, an entry is not finite, or an angle does not exist.
+    """
+    X = np.ascontiguousarray(vectors, dtype=np.float32)
+    if X.ndim != 2 or not X.size or not np.isfinite(X).all():
+        raise ValueError(f"data set {name!r}: vectors must be finite, shape (n >= 1, d >= 1), got shape {X.shape}")
+    if metric == "cosine" and not X.any(axis=1).all():
+        raise ValueError(f"data set {name!r}: row {int((~X.any(axis=1)).argmax())} is zero and has no angle")
+    digest = hashlib.sha256(repr((X.shape, metric)).encode())
+    digest.update(X.tobytes())
+    facts = [*([note] if note else []), f"neighbours by {metric}"]
+    return Prepared(
+        table=Table(name, "search", *X.shape, note="; ".join(facts), rate_unit="queries/s"),
+        problem=Problem(task="search", n_classes=0, n_features=X.shape[1], metric=metric),
+        X=X,
+        y=np.zeros(len(X)),
+        digest=digest.hexdigest(),
     )
 
 

@@ -16,7 +16,7 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 
 from breadth.evidence.report_figures import Drawing, cost_figures, quality_figures, ranking_figure
-from breadth.evidence.report_format import OURS, around, counted, finite, integer, number, p_value, ratio, short
+from breadth.evidence.report_format import OURS, around, counted, finite, number, p_value, ratio, short
 from breadth.evidence.report_tables import CALLS, Grid, cost, quality
 from breadth.evidence.study import Contender, Study, Table
 from breadth.evidence.verdict import Ranking, Speed, Verdict, judge, rank, speed
@@ -230,7 +230,7 @@ def _settings(contender: Contender) -> str:
 
 
 def _regime(table: Table) -> str:
-    parts = [f"{integer(table.n_rows)} rows × {counted(table.n_features, 'feature')}", table.task]
+    parts = [table.shape, table.task]
     if table.task == "multiclass":
         parts[-1] = f"{counted(table.n_classes, 'class', 'classes')}"
     return " · ".join([*parts, *([table.note] if table.note else [])])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from breadth.evidence import report_plots as plots
-from breadth.evidence.report_format import OURS, around, counted, finite, integer, number, ratio, short, size
+from breadth.evidence.report_format import OURS, around, finite, number, ratio, short, size
 from breadth.evidence.study import Contender, Study, Table
 from breadth.evidence.verdict import Ranking, Speed, Verdict
 
@@ -116,4 +116,4 @@ def _curve(study: Study, table: Table, contender: Contender) -> plots.Curve:
 
 
 def _where(table: Table) -> str:
-    return f"{table.name}: {integer(table.n_rows)} rows × {counted(table.n_features, 'feature')}, {table.task}."
+    return f"{table.name}: {table.shape}, {table.task}."

@@ -101,6 +101,7 @@ def quality(study: Study, table: Table, ordered: list[Contender], verdicts: dict
 
 
 def cost(study: Study, table: Table, timed: list[tuple[Contender, Speed]]) -> Grid:
+    unit = table.rate_unit
     heads = (
         Head("contender", "text"),
         Head("fit ↓", hint="median over rounds"),
@@ -109,6 +110,7 @@ def cost(study: Study, table: Table, timed: list[tuple[Contender, Speed]]) -> Gr
         Head(f"÷ {study.baseline}", hint="predict time over the baseline's in the same round, median over rounds"),
         Head("peak memory ↓", hint="growth of the process at its peak during fit"),
         Head("model size ↓", hint="bytes of the pickle"),
+        *([Head(f"{table.rate_unit} ↑", hint="work of a prediction in a second, median over rounds")] * bool(unit)),
     )
     rows = []
     for c, s in timed:
@@ -120,6 +122,7 @@ def cost(study: Study, table: Table, timed: list[tuple[Contender, Speed]]) -> Gr
             Entry(ratio(s.predict_ratio), _key(s.predict_ratio)),
             Entry(size(s.peak_bytes), _key(s.peak_bytes)),
             Entry(size(s.model_bytes), _key(s.model_bytes)),
+            *([Entry(number(s.rate), _key(s.rate))] if unit else []),
         )
         rows.append(_line(study, c, cells))
     rounds = max(s.rounds for _, s in timed)

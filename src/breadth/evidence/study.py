@@ -37,19 +37,30 @@ class Table:
     """The regime in which a verdict holds: the data set that was used, in numbers."""
 
     name: str
-    task: Literal["binary", "multiclass", "regression"]
+    task: Literal["binary", "multiclass", "regression", "tokenization", "search"]
     n_rows: int
-    n_features: int
+    n_features: int  # of vectors, their dimension; of documents, their mean length in bytes
     n_classes: int = 0
     note: str = ""  # provenance, missing values, imbalance
     spread: float = 1.0  # standard deviation of a regression target, in its unit
+    rate_unit: str = ""  # of the work that a prediction does in a second, where the task has such a unit
+
+    @property
+    def shape(self) -> str:
+        """What there is of it, in the words of its task."""
+        one, many, each = {
+            "tokenization": ("document", "documents", "of {} bytes on average"),
+            "search": ("vector", "vectors", "of {} dimensions"),
+        }.get(self.task, ("row", "rows", "× {} feature" + "s" * (self.n_features != 1)))
+        return f"{self.n_rows:,} {one if self.n_rows == 1 else many} {each.format(f'{self.n_features:,}')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One contender fitted once on one split of one data set, in one stage.
 
-    `values` holds every measure by name and, when known, `fit_seconds`, `predict_seconds`, `peak_bytes`, `model_bytes`.
+    `values` holds every measure by name and, when known, `fit_seconds`, `predict_seconds`, `peak_bytes`, `model_bytes`
+    and `rate`, the work of a prediction in a second in the table's unit.
     Times count only in the speed stage, where nothing else runs; there `repeat` is the round of the interleaving.
     """
 

@@ -5,6 +5,7 @@ Nothing here is stored. Change the numbers and the verdicts change.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -87,6 +88,7 @@ class Speed:
     predict_ratio: float
     peak_bytes: float
     model_bytes: float
+    rate: float = math.nan  # of predictions, in the table's unit; NaN where it has none
     reason: str = ""
 
 
@@ -182,6 +184,7 @@ def speed(study: Study) -> tuple[Speed, ...]:
                     predict_ratio=_median_ratio(timed, reference, "predict_seconds"),
                     peak_bytes=_median(v.get("peak_bytes") for v in timed.values()),
                     model_bytes=_median(v.get("model_bytes") for v in timed.values()),
+                    rate=_median(v.get("rate") for v in timed.values()),
                     reason=failed[0] if failed else "",
                 )
             )

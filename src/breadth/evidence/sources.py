@@ -1,0 +1,119 @@
+"""Texts and vectors to compare on: what every machine has, and the user's files."""
+
+from __future__ import annotations
+
+import difflib
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breadth.evidence.problem import Prepared, from_documents, from_vectors
+
+DOCUMENT = 4096  # characters from which a file's lines make a document
+TEXTS = {
+    "english": "documentation topics of Python",
+    "code": "sources of Python's standard library",
+}
+VECTORS = {
+    "lsa": "latent semantic analysis of paragraphs of the standard library, 64 dimensions, as they are",
+    "lsa_unit": "the same, scaled to length 1",
+    "clustered": "100 Gaussian clusters in 64 dimensions, unit spread around centres of unit spread",
+}
+SIZE = {"lsa": 12_000, "lsa_unit": 12_000, "clustered": 12_000}
+
+
+def read_text(name: str, encoding: str = "utf-8") -> Prepared:
+    """Documents by the name of a set, or from a text file.
+
+    Args:
+        name: "english", "code", or a file, whose lines are put together to documents of about 4,000 characters.
+        encoding: of the file.
+
+    Raises:
+        ValueError: if there is neither such a set nor such a file, the file is empty or not in that encoding.
+    """
+    if name == "english":
+        from pydoc_data.topics import topics
+
+        return from_documents(name, [topics[key] for key in sorted(topics)], note=TEXTS[name])
+    if name == "code":
+        folder = Path(sysconfig.get_path("stdlib"))
+        sources = (file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.py")))
+        return from_documents(name, [text for text in sources if text], note=TEXTS[name])
+    path = _file(name, TEXTS)
+    try:
+        text = path.read_text(encoding=encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{name}: byte {error.start} is not {encoding}; name the text's encoding with --encoding"
+        ) from error
+    documents, held = [], ""
+    for line in text.splitlines(keepends=True):
+        held += line
+        if len(held) >= DOCUMENT:
+            documents.append(held)
+            held = ""
+    documents += [held] * bool(held)
+    if not documents:
+        raise ValueError(f"{name}: the file is empty")
+    return from_documents(path.stem, documents, note=f"file {path.name}")
+
+
+def read_vectors(name: str, encoding: str = "utf-8") -> Prepared:
+    """Vectors by the name of a set, or from a .npy file; neighbours are by cosine.
+
+    Args:
+        name: "lsa", "lsa_unit" or "clustered", with `:n` for that many; or a file of NumPy's, shape (n, d).
+        encoding: ignored.
+
+    Raises:
+        ValueError: if there is neither such a set nor such a file, or its vectors are no finite matrix.
+    """
+    kind, _, count = name.partition(":")
+    if kind in VECTORS:
+        if count and not (count.isdecimal() and int(count) > 0):
+            raise ValueError(f"--data {name}: {count!r} is no number of vectors; write {kind}:{SIZE[kind]}")
+        n = int(count) if count else SIZE[kind]
+        vectors = _clustered(n) if kind == "clustered" else _lsa(n)
+        if kind == "lsa_unit":
+            vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return from_vectors(name, vectors, metric="cosine", note=VECTORS[kind])
+    path = _file(name, VECTORS)
+    try:
+        vectors = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{name}: not a .npy file of numbers ({error}); write one with numpy.save") from error
+    if not isinstance(vectors, np.ndarray) or vectors.dtype.kind not in "fiu":
+        raise ValueError(f"{name}: holds no array of real numbers; write one with numpy.save")
+    return from_vectors(path.stem, vectors, metric="cosine", note=f"file {path.name}")
+
+
+def _file(name: str, known: dict[str, str]) -> Path:
+    path = Path(name)
+    if not path.is_file():
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"--data {name}: there is no such file, and the sets are {', '.join(known)}{hint}")
+    return path
+
+
+def _lsa(n: int) -> NDArray[np.float64]:
+    from breadth.text.lsa import LatentSemanticAnalysis
+
+    folder = Path(sysconfig.get_path("stdlib"))
+    sources = [file.read_text(encoding="utf-8", errors="replace") for file in sorted(folder.rglob("*.py"))[:1500]]
+    paragraphs = list(dict.fromkeys(p for text in sources for p in text.split("\n\n") if len(p) > 80))
+    chosen = np.random.default_rng(0).permutation(len(paragraphs))[: n + n // 20]
+    points = LatentSemanticAnalysis(64, random_state=0).fit_transform([paragraphs[i] for i in chosen])
+    points = points[np.linalg.norm(points, axis=1) > 1e-6][:n]
+    if len(points) < n:
+        raise ValueError(f"there are only {len(points)} paragraphs to make vectors of, not {n}; ask for fewer")
+    return points
+
+
+def _clustered(n: int) -> NDArray[np.float64]:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(100, 64))
+    return centres[rng.integers(100, size=n)] + rng.normal(size=(n, 64))
