@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 THREADS = 2
-MODULES = ("boosting", "variants", "quality", "determinism", "forest", "start", "tokenizers")
+MODULES = ("boosting", "variants", "quality", "determinism", "forest", "start", "tokenizers", "vectors")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 SMOKE = "Smoke run: tiny sizes, no cold start. It shows that everything runs; no figure here means anything."
 
