@@ -268,7 +268,7 @@ class BPE:
         if ends.size and not 0 <= ends[-1] <= data.size:
             raise ValueError(f"ends must lie in data's {data.size} bytes, got a last end of {ends[-1]}")
         dropout = self.dropout or 0.0
-        seed = (self.seed << 32 | zlib.crc32(data)) & 0xFFFFFFFFFFFFFFFF if dropout else 0
+        seed = (self.seed << 32 | zlib.crc32(data.tobytes())) & 0xFFFFFFFFFFFFFFFF if dropout else 0
         try:
             return self._encoder.encode(data, ends, with_ends=with_ends, dropout=dropout, seed=seed)
         except UnknownSymbolError as error:

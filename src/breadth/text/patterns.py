@@ -159,7 +159,8 @@ def _scan(data: NDArray[np.uint8], bounds: NDArray[np.int64] | None = None, *, r
 
     bounds = np.array([data.size]) if bounds is None else np.ascontiguousarray(bounds, np.int64)
     ends = np.empty(data.size + 3, dtype=np.int64)
-    return _shrunk(ends, scan(read_only(data), bounds, kind_table(), transducer(rules), ends))
+    k = scan(read_only(data), bounds, kind_table(), transducer(rules), ends)
+    return _shrunk(ends, int(k))
 
 
 def _shrunk(array: NDArray[np.int64], size: int) -> NDArray[np.int64]:
