@@ -10,11 +10,11 @@ from breadth.vector.distance_kernels import BLOCK, Coded, bits_of, distance, dot
 
 
 @njit
-def dots(codes, query):
+def dots(codes, query, squared=False):
     out = np.zeros(codes.shape[0])
     for i in range(codes.shape[0]):
         prefetch_row(codes, i)
-        out[i] = dot(codes, i, query, query.shape[0] // BLOCK)
+        out[i] = dot(codes, i, query, query.shape[0] // BLOCK, squared)
     return out
 
 
@@ -56,6 +56,9 @@ def test_float_dot_products_are_those_of_float64_to_rounding():
     expected = x.astype(np.float64) @ y.astype(np.float64)
     bound = np.abs(x.astype(np.float64)) @ np.abs(y) * 96 * np.finfo(np.float32).eps  # Higham 2002, eq. 3.5, doubled
     assert (np.abs(dots(x, y) - expected) <= bound).all()
+    far = x + np.float32(1000)
+    expected = ((far.astype(np.float64) - far[0]) ** 2).sum(axis=1)
+    np.testing.assert_allclose(dots(far, far[0], True), expected, rtol=1e-5)  # no cancellation
 
 
 def test_codes_are_the_entries_rounded_to_steps_of_the_largest_one():
@@ -75,12 +78,11 @@ def test_codes_are_the_entries_rounded_to_steps_of_the_largest_one():
     assert (codes[3] == 0).all()
 
 
-@pytest.mark.parametrize("weight", [1, 2])
-@pytest.mark.parametrize("dtype", [np.int8, np.float32])
+@pytest.mark.parametrize(("weight", "dtype"), [(1, np.int8), (2, np.int8), (1, np.float32), (-1, np.float32)])
 def test_coded_distances_are_those_of_the_decoded_vectors(weight, dtype):
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(30, 40)).astype(np.float32), rng.normal(size=(1, 40)).astype(np.float32)
-    centre = x.mean(axis=0) if weight == 2 else np.zeros(40, dtype=np.float32)
+    centre = x.mean(axis=0) if weight != 1 else np.zeros(40, dtype=np.float32)
     coded = Coded(*encoded(x, centre, 127 if dtype == np.int8 else 0, weight, dtype), np.float32(weight))
     query, affine = encoded(
         y, centre, 32767 if dtype == np.int8 else 0, weight, np.int16 if dtype == np.int8 else dtype
@@ -88,9 +90,9 @@ def test_coded_distances_are_those_of_the_decoded_vectors(weight, dtype):
     ours = distances(coded, query[0], -coded.weight * affine[0, 0])
     left = coded.codes[:, :40] * coded.affine[:, :1].astype(np.float64)
     right = query[0, :40] * np.float64(affine[0, 0])
-    expected = ((left - right) ** 2).sum(axis=1) - right @ right if weight == 2 else -left @ right
+    expected = -left @ right if weight == 1 else ((left - right) ** 2).sum(axis=1) - (weight == 2) * right @ right
     np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-4)  # float32 products of size 40
-    true = ((x - y).astype(np.float64) ** 2).sum(axis=1) if weight == 2 else -x.astype(np.float64) @ y[0]
+    true = -x.astype(np.float64) @ y[0] if weight == 1 else ((x - y).astype(np.float64) ** 2).sum(axis=1)
     assert np.corrcoef(ours, true)[0, 1] > 0.9995  # eight bits of standard normal entries
 
 

@@ -2,7 +2,8 @@
 
 A stored vector x is represented by codes c and a pair (scale, bias), so that its distance from a query with codes e and
 scale t is, up to a constant of the query, bias - w t scale <c, e>: w = 2 and bias = |scale c|^2 give the squared
-Euclidean distance, w = 1 and bias = 0 the negative inner product. One kernel serves every metric.
+Euclidean distance, w = 1 and bias = 0 the negative inner product. For float32 codes and Euclidean distance, where that
+difference of large numbers would lose digits, w = -1 and squared differences stand in the product's place.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ class Coded(NamedTuple):
 
     codes: np.ndarray  # int8 or float32 (slots, padded): dim entries and zeros
     affine: np.ndarray  # float32 (slots, 2): scale and bias
-    weight: np.float32  # 2 for Euclidean distance, 1 for the inner product
+    weight: np.float32  # w: 2 for Euclidean distance, -1 for it on float32, 1 for the inner product
 
 
 @intrinsic
-def dot(typingctx, codes, row, query, n_blocks):
+def dot(typingctx, codes, row, query, n_blocks, squared):
     """<codes[row], query> over n_blocks x BLOCK entries, in int32 for integers and in float32 for floats.
+
+    squared: of floats, the sum of squared differences in its place; not for integers.
 
     Written as vectors of LLVM because Numba multiplies integers as int64, eight times slower. The sum of neighbouring
     products is what x86 does in one instruction (vpmaddwd); other processors get what LLVM makes of it. The order of
@@ -71,6 +74,8 @@ def dot(typingctx, codes, row, query, n_blocks):
                 offset = builder.add(at, ir.Constant(intp, part * _LANES))
                 x, y = load(stored, builder.add(start, offset)), load(asked, offset)
                 if is_float:
+                    difference = builder.fsub(x, y)
+                    x, y = (builder.select(args[4], difference, v) for v in (x, y))
                     for side in range(2):
                         pick = picked(side * _LANES // 2, 1)
                         total = sums[2 * part + side]
@@ -92,7 +97,7 @@ def dot(typingctx, codes, row, query, n_blocks):
         return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
 
     result = types.float32 if is_float else types.int32
-    return result(codes, types.intp, query, types.intp), codegen
+    return result(codes, types.intp, query, types.intp, types.boolean), codegen
 
 
 @intrinsic
@@ -130,8 +135,9 @@ def bits_of(typingctx, value):
 @njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def distance(coded, slot, query, factor):
     """Distance of a slot from a query, up to a constant of the query; factor is -weight x the query's scale."""
-    product = dot(coded.codes, np.int64(slot), query, query.shape[0] // BLOCK)
-    return coded.affine[np.uint64(slot), 1] + factor * coded.affine[np.uint64(slot), 0] * np.float32(product)
+    product = np.float32(dot(coded.codes, np.int64(slot), query, query.shape[0] // BLOCK, coded.weight < 0))
+    # in this order nothing leaves float32's range on the way, where the product of two scales could
+    return coded.affine[np.uint64(slot), 1] + factor * product * coded.affine[np.uint64(slot), 0]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -157,4 +163,4 @@ def encode_rows(vectors, centre, levels, weight, codes, affine):
             codes[i, f] = value
             square += value * value
         affine[i, 0] = scale
-        affine[i, 1] = scale * scale * square if weight == 2 else np.float32(0)
+        affine[i, 1] = scale * square * scale if weight == 2 else np.float32(0)

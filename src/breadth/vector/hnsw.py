@@ -58,6 +58,7 @@ class HNSW:
     Args:
         dim: the length of the vectors, >= 1.
         metric: "cosine" (vectors are scaled to length 1 when added; a zero vector is refused), "dot" or "euclidean".
+            With "dot", a few vectors much longer than the others are nearest to all and hide them: recall is low there.
         M: links of a slot on each layer, in [2, 256]; 2 M on layer 0. More: higher recall, memory and time.
         ef_construction: candidates for a new slot's links, >= M.
         ef_search: candidates of a search, >= 1; at least k are taken. More: higher recall and time. May be changed.
@@ -77,7 +78,8 @@ class HNSW:
         Tombstones are cleared by building anew, so that n removals cost at most about two builds in all.
     Deviations: (1) slots are added in batches of 2 % of the graph, blind to one another (Dobson et al.): the graph is
         the same for any number of threads, though not for another division into calls of `add`. (2) The walk uses
-        eight-bit codes. (3) The level comes from a hash of seed and slot.
+        eight-bit codes. (3) The level comes from a hash of seed and slot. (4) Of equal vectors a list holds half its
+        places at most, so that copies do not hide the others; a walk reaches some dozens of them, not thousands.
     References: Malkov & Yashunin 2018, arXiv:1603.09320, algorithms 1, 2, 4 and 5; Dobson et al. 2024, ParlayANN,
         arXiv:2305.04359, section 4 (batches); Patel et al. 2024, ACORN, arXiv:2403.04871, section 5 (filters).
     Peer: hnswlib 0.8 with equal M and ef_construction: recall@10 within 0.02 at equal ef; scores 1e-5 (A).

@@ -25,22 +25,30 @@ def load_query(coded, slot, query):
 def select(coded, pool, n, base, keep_pruned, limit, query, chosen, spare):
     """Keep a candidate that is no nearer to one kept before than to the base (algorithm 4); returns how many are kept.
 
+    Of candidates that equal the base half may be kept, and of those that equal one another the first: otherwise copies
+    would link to copies only, and be lost to all others.
+
     pool[:n]: candidates in order of distance from the base, which is skipped. keep_pruned: fill up to `limit` with the
     nearest of the others. query, spare: scratch.
     """
-    kept = 0
-    spared = 0
+    kept = copies = spared = 0
     for c in range(n):
         slot = slot_of(pool[np.uint64(c)])
         if slot == base:
             continue
         factor = load_query(coded, slot, query)
         d = distance(coded, base, query, factor)  # as those below, up to a constant of the candidate
-        good = True
-        for j in range(kept):
-            if distance(coded, chosen[np.uint64(j)], query, factor) < d:
-                good = False
-                break
+        own = distance(coded, slot, query, factor)
+        if d == own:
+            copies += 1
+            good = copies <= limit // 2
+        else:
+            good = True
+            for j in range(kept):
+                other = distance(coded, chosen[np.uint64(j)], query, factor)
+                if other < d or other == own:
+                    good = False
+                    break
         if good:
             chosen[np.uint64(kept)] = slot
             kept += 1

@@ -1,4 +1,4 @@
-"""What HNSW walks on: vectors coded in eight bits, or in float32 about their mean."""
+"""What HNSW walks on: vectors coded in eight bits, or in float32 about their centre."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ Coding = Literal["int8", "float32"]
 
 _LEVELS = 127  # of a stored vector's eight-bit codes, on each side of zero
 _LARGEST_SUM = 2**31 - 1
+_SAMPLE = 1000  # vectors whose median is the centre
 
 
 class Codes:
@@ -23,15 +24,15 @@ class Codes:
     int8: each vector, less the centre, is scaled by its own largest entry to integers up to 127. A query gets as many
     levels as 32-bit sums allow, so that nearly all of the error is the stored vector's rounding. float32: no rounding.
 
-    The centre is the mean of the vectors when the first ones came, and again whenever their number has doubled since:
-    Euclidean distance does not depend on it, and codes about the mean waste no levels on what all vectors share. On
+    The centre is the median of 1,000 of the vectors when the first ones came, and again whenever their number has
+    doubled since: Euclidean distance does not depend on it, and codes about it waste no levels on what all share. On
     vectors of length 1 cosine orders as Euclidean distance does, and is served by it; the inner product depends on the
     origin, so that its centre is 0.
     """
 
     def __init__(self, dim: int, metric: Metric, coding: Coding) -> None:
         self.coding = coding
-        self.weight = np.float32(1 if metric == "dot" else 2)
+        self.weight = np.float32(1 if metric == "dot" else 2 if coding == "int8" else -1)
         self.centre = np.zeros(dim, dtype=np.float32)
         self.n_centred = 0  # vectors when the centre was taken
         padded = -(-dim // BLOCK) * BLOCK
@@ -57,8 +58,9 @@ class Codes:
         """Code the rows of `vectors`, all of the index's, that have no codes yet."""
         if len(vectors) >= 2 * self.n_centred and len(vectors):
             self.n_centred = len(vectors)
-            if self.weight == 2:
-                self.centre = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+            if self.weight != 1:
+                some = np.linspace(0, len(vectors) - 1, _SAMPLE).astype(np.int64)  # a mean would follow one far vector
+                self.centre = np.median(vectors[some], axis=0).astype(np.float32)
                 self._codes, self._affine = Rows(self._codes.view[:0]), Rows(self._affine.view[:0])
         levels = _LEVELS if self.coding == "int8" else 0
         codes, affine = self._encoded(vectors[len(self) :], levels, self._codes.view.dtype)
