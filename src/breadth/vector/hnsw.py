@@ -27,12 +27,11 @@ _QUERIES = 64  # that a thread takes at a time
 _FEW = 20_000  # allowed slots that are scanned sooner than walked to
 _RARE = 1 / 25  # share of allowed slots below which too few are within two links of each other
 _SEEDS = 64  # allowed slots where a filtered search begins
-_FLAT = (
-    5.0  # standard deviations by which the k-th found must be nearer than the seeds, or else the walk is not trusted
-)
+_FLAT = 5.0  # standard deviations of the seeds by which the k-th found is to be nearer, or the walk is not trusted
 _SCANNED = 100_000  # allowed slots that are scanned for a query whose walk is not trusted
 _BY_HAND = 4  # queries too few for a matrix product to pay
 _SCREENED, _ROWS = 256, 2048  # queries and slots of one matrix product
+_WIDEST = 100_000  # dimensions: 127^2 times it keeps to 31 bits
 _TOMBSTONES = 1 / 3  # share of dead slots at which the graph is built anew
 
 
@@ -63,7 +62,7 @@ class HNSW:
         ef_construction: candidates for a new slot's links, >= M.
         ef_search: candidates of a search, >= 1; at least k are taken. More: higher recall and time. May be changed.
         coding: what the walk measures by. "float32" takes four times the memory and two to three times the time, and is
-            for data in clusters so tight that eight bits of the distance from the mean cannot tell their members apart.
+            for data in clusters so tight that eight bits of the distance from the centre cannot tell their members apart.
         keep_pruned: fill the links up with the nearest candidates that were passed over.
         random_state: seed of the layers, in [0, 2^32).
         n_threads: of `add` and `search`; None means as many as BLAS has been granted. No result depends on it.
@@ -74,7 +73,7 @@ class HNSW:
     Raises:
         ValueError: if an argument is out of its range, or as the methods of `VectorIndex` say.
 
-    Cost: build about n x ef_construction x M distances; a search about ef x M. Memory 5 dim + 8 M + 17 bytes a vector.
+    Cost: build about n x ef_construction x M distances; a search about ef x M. Memory 5 dim + 8 M + 22 bytes a vector.
         Tombstones are cleared by building anew, so that n removals cost at most about two builds in all.
     Deviations: (1) slots are added in batches of 2 % of the graph, blind to one another (Dobson et al.): the graph is
         the same for any number of threads, though not for another division into calls of `add`. (2) The walk uses
@@ -98,6 +97,8 @@ class HNSW:
         _check("random_state", random_state, 0, 2**32 - 1)
         if coding not in get_args(Coding):
             raise ValueError(f"coding must be 'int8' or 'float32', got {coding!r}")
+        if coding == "int8" and dim > _WIDEST:
+            raise ValueError(f"dim must be at most {_WIDEST} with coding 'int8', whose sums have 32 bits, got {dim}")
         if n_threads is not None:
             _check("n_threads", n_threads, 1, 1024)
         self.dim = int(dim)
