@@ -67,12 +67,13 @@ def test_offsets_are_sentencepieces(tmp_path):
         )
     peer = sentencepiece.SentencePieceProcessor(model_file=str(path))
     ours = load_sentencepiece(path)
-    for text in LINES[::50]:
-        expected = peer.encode(text, out_type="immutable_proto").pieces
+    for text in [*LINES[::50], "  Hello  wörld ﬁx", "the é cat ☃☃ "]:
+        expected = peer.encode(text, return_type="proto").pieces  # offsets there are bytes
         found = ours.encode_with_offsets(text)
         assert found.ids == [piece.id for piece in expected]
-        # where a piece begins with the space put first or squeezed spaces, its begin is the peer's; its end always is
-        assert [end for _, end in found.offsets][:-1] <= [piece.end for piece in expected]
+        characters = [len(text.encode()[: piece.begin].decode()) for piece in expected]
+        # a piece that begins in the middle of what one character became has that character's place in both
+        assert [begin for begin, _ in found.offsets] == characters, ascii(text)
 
 
 def test_sentencepiece_loads_what_was_trained_here(tmp_path):

@@ -46,7 +46,7 @@ def slow(
         symbol = max((s for s in symbols if text.startswith(s, i)), key=len, default="")
         rule = "" if symbol else max((key for key in RULES if text.startswith(key, i)), key=len, default="")
         old = symbol or rule or text[i]
-        parts.append((RULES.get(old, old) if not symbol else symbol, i))
+        parts.append((symbol or RULES.get(old, old), i))
         i += len(old)
     while squeeze and parts and parts[0][0] == " ":
         del parts[0]
