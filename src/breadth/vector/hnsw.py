@@ -62,7 +62,7 @@ class HNSW:
         ef_construction: candidates for a new slot's links, >= M.
         ef_search: candidates of a search, >= 1; at least k are taken. More: higher recall and time. May be changed.
         coding: what the walk measures by. "float32" takes four times the memory and two to three times the time, and is
-            for data in clusters so tight that eight bits of the distance from the centre cannot tell their members apart.
+            for clusters so tight that eight bits of the distance from the centre cannot tell their members apart.
         keep_pruned: fill the links up with the nearest candidates that were passed over.
         random_state: seed of the layers, in [0, 2^32).
         n_threads: of `add` and `search`; None means as many as BLAS has been granted. No result depends on it.
