@@ -18,6 +18,7 @@ VERBS = {  # name: (where it is written, what it does)
     "report": ("breadth.cli.report:report", "Turn stored comparisons into one HTML page."),
     "ls": ("breadth.cli.ls:ls", "List the canon: what is finished, served by a library, planned."),
     "show": ("breadth.cli.show:show", "Explain one row of the canon: docstring, source, peer, test, errata."),
+    "tokenizer": ("breadth.cli.tokenizer:tokenizer", "Train, use and look into tokenizers."),
     "warmup": ("breadth.cli.warmup:warmup", "Compile every kernel now instead of at first use."),
 }
 

@@ -140,8 +140,9 @@ class _Finder:
                 end += n_leading_white(text[end:])
             if done < begin:
                 yield Part(done, begin, None)
-            yield Part(begin, end, token)
-            done = end
+            if begin < end:  # else the token before it took all of it, with its white space
+                yield Part(begin, end, token)
+                done = end
         if done != len(text):
             yield Part(done, len(text), None)
 

@@ -83,7 +83,7 @@ class ChatTemplate:
                 add_generation_prompt=add_generation_prompt,
                 **{**(special_tokens or {}), **variables},
             )
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, TypeError) as error:  # the latter: say, a missing content that text is added to
             raise ValueError(f"the chat template refused the conversation: {error}") from error
         return self._tracker.spans(marked)
 
