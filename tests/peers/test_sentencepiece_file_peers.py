@@ -1,4 +1,4 @@
-"""`.model` files beside sentencepiece: what it writes is read, and what is written it reads, with the same ids and text."""
+"""`.model` files beside sentencepiece: each reads what the other writes, with the same ids and the same text."""
 
 from __future__ import annotations
 

@@ -134,8 +134,11 @@ def train_wordpiece(
         ValueError: if there is no word, an option is out of range or does not go with the score, or `[UNK]` is missing.
 
     Cost: see `likelihood_vocab` and `train_merges`.
+    Deviations: for "count", pairs of equal count fall by the code points of the alphabet, where the peer numbers the
+        forms inside words in an order that changes from run to run.
     References: Schuster & Nakajima 2012, ICASSP; Sennrich et al. 2016, arXiv:1508.07909 (count).
-    Peer: tokenizers.trainers.WordPieceTrainer for "count", vocabulary exact (A); plain Python for "likelihood" (B).
+    Peer: tokenizers.trainers.WordPieceTrainer for "count", >= 99.5 % of the vocabulary, the rest being ties (A); plain
+        Python that counts anew for "likelihood", exact (B).
     In production: score="count" with 30k pieces gives fewer ids a text; "likelihood" is for reproducing the definition.
     """
     from .added_tokens import AddedToken
