@@ -75,6 +75,6 @@ def test_counting_gives_the_peers_vocabulary_but_for_ties(peer):
     found = train_wordpiece(topics.values(), vocab_size=3000, score="count", n_threads=1).model.get_vocab()
     expected = peer.get_vocab()
     assert len(found) == len(expected) == 3000
-    # 3 or 4 pieces differ: the peer numbers the forms "##x" of the alphabet in a hash map's order, which changes from run
-    # to run (its own runs differ by 0 or 1), and these numbers decide between pairs of equal count
+    # 3 or 4 pieces differ: the peer numbers the forms "##x" of the alphabet in a hash map's order, which changes from
+    # run to run (its own runs differ by 0 or 1), and these numbers decide between pairs of equal count
     assert len(found.keys() & expected.keys()) >= 0.995 * 3000

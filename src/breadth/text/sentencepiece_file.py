@@ -111,7 +111,9 @@ def parse_sentencepiece(data: bytes) -> SentencePieceModel:
     types: list[PieceType] = []
     options: dict[str, object] = {}
     special = dict(_SPECIAL_DEFAULTS)
+    seen = set()
     for number, value in _fields(data):
+        seen.add(number)
         if number == 1:
             piece, score, kind = "", 0.0, 1
             for inner, part in _fields(_bytes(value)):
@@ -150,6 +152,8 @@ def parse_sentencepiece(data: bytes) -> SentencePieceModel:
             raise ValueError("has a denormalizer, which is not supported")
     if not pieces:
         raise ValueError("has no pieces: it is empty, or no SentencePiece model")
+    if not {2, 3} <= seen:  # they follow the pieces, so a file cut between two fields lacks them
+        raise ValueError("is truncated: it lacks the trainer's or the normalizer's options, which follow the pieces")
     return SentencePieceModel(pieces, types, special=special, **options)  # type: ignore[arg-type]
 
 
