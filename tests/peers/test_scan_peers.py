@@ -5,11 +5,13 @@ from __future__ import annotations
 import pydoc_data.topics
 
 import pytest
+import tiktoken
 from tokenizers import Regex, pre_tokenizers
 
 from breadth.text.byte_alphabet import utf8_bytes
 from breadth.text.patterns import PATTERNS, bert_words, splitter
-from tests.text.test_patterns import fuzzed
+from breadth.text.unicode_classes import class_table
+from tests.text.test_patterns import PROPERTIES, every_code_point, fuzzed
 
 TOPICS = [pydoc_data.topics.topics[name] for name in sorted(pydoc_data.topics.topics)]
 # tiktoken's cl100k ends in `$`, which Oniguruma takes for the end of a line; Llama 3's is its other form
@@ -36,6 +38,16 @@ def test_berts_words_are_those_of_hugging_face():
         cuts = ends.tolist()
         spelt = [words[a:b].tobytes().decode() for a, b in zip([0, *cuts[:-1]], cuts, strict=bool(cuts))]
         assert spelt == [piece for piece, _ in peer.pre_tokenize_str(text)], repr(text[:80])
+
+
+def test_every_code_point_has_the_class_that_tiktoken_gives_it():
+    text = "".join(every_code_point())
+    for bit, pattern in PROPERTIES.items():
+        # a text's bytes as ids: what does not match is left out
+        ranks = {bytes([byte]): byte for byte in range(256)}
+        peer = tiktoken.Encoding("", pat_str=f"(?:{pattern})+", mergeable_ranks=ranks, special_tokens={})
+        members = {ord(char) for char in peer.decode(peer.encode_ordinary(text))}
+        assert {point for point in map(ord, text) if class_table()[point] == bit} == members, pattern
 
 
 @pytest.mark.slow

@@ -107,8 +107,8 @@ def splitter(pattern: str) -> Splitter:
             that has no scanner meets bytes that are not UTF-8.
 
     Cost: O(bytes); a scanner releases the GIL.
-    Deviations: `\p{...}` and `\s` are those of the installed `regex`, whose Unicode may be newer than a peer's; `$` is
-        the end of the text, as in tiktoken, where Oniguruma would also take the end of a line.
+    Deviations: scanners know Unicode 16.0, as tokenizers and tiktoken do; a pattern without one has the Unicode of
+        the installed `regex`. `$` is the end of the text, as in tiktoken; Oniguruma also takes the end of a line.
     References: Radford et al. 2019, section 2.2; patterns of openai/tiktoken (`openai_public.py`) and of the models'
         `tokenizer.json`.
     Peer: `regex.finditer` on the pattern, exact (A).

@@ -1,6 +1,7 @@
 """The class of every code point, as pre-tokenising patterns tell them apart: letters by case, marks, numbers, space.
 
-Derived from the `regex` package when first asked for, so that a scanner and a pattern that falls back to `regex` agree.
+Derived from the `regex` package when first asked for, and held at Unicode 16.0, as in tokenizers and tiktoken: ids of
+a published model must not change because a newer `regex` is installed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ _CLASSES = (
     (SPACE, r"\s"),
     (NEWLINE, r"[\r\n]"),  # after the white space that it is part of
 )
+# code points that Unicode assigned after 16.0 (in between only what is of class OTHER), and U+0295, then a small letter
+_AFTER_16 = (
+    "558 58B-58C 5C8-5C9 88F B53-B54 C5C CDC 1ACF-1AF0 208F 209D-209F A7CE-A7CF A7D2 A7D4 A7DD-A7F1 "
+    "AB6C-AB6D 107BB-107BF 10940-10959 10EC5-10EFB 11B0A-11B67 11DB0-11DF1 1246F-1247F 12550-12686 "
+    "16EA0-16ED3 16FF2-16FF6 187F8-187FF 18CD6-18CDA 18D09-191D2 1B123-1B128 1B168 1D127-1D128 "
+    "1D250-1D281 1D6A6 1DF1F-1DF24 1DF2B-1DFFF 1E6C0-1E6FF 2B73A-2B73F 2B81E 2CEA2-2CEAD 323B0-3FC3F"
+)
+_SMALL_IN_16 = 0x295
 # what three bytes that begin a four-byte sequence can name, valid or not: a scanner needs no check of the range
 TABLE_SIZE = 1 << 21
 
@@ -37,9 +46,16 @@ def class_table() -> NDArray[np.uint8]:
 
     Cost: about 0.1 s once in a process; 2 MB.
     References: Unicode Standard Annex 44, table 12 (General_Category) and White_Space.
-    Peer: the property escapes of `regex`, every code point, exact (B).
+    Deviations: what Unicode assigned after 16.0 is OTHER, whatever `regex` knows.
+    Peer: the property escapes of tiktoken, every code point, exact (A).
     """
-    return _classified(_CLASSES, OTHER)
+    table = _classified(_CLASSES, OTHER)
+    for span in _AFTER_16.split():
+        first, _, last = span.partition("-")
+        table[int(first, 16) : int(last or first, 16) + 1] = OTHER
+    table[_SMALL_IN_16] = LOWER
+    table.flags.writeable = False
+    return table
 
 
 @functools.cache
@@ -53,7 +69,9 @@ def bert_table() -> NDArray[np.uint8]:
     References: Devlin et al. 2019; `BasicTokenizer` of google-research/bert.
     Peer: the property escapes of `regex`, every code point, exact (B).
     """
-    return _classified(((OTHER, r"[\p{P}$+<=>^`|~]"), (SPACE, r"\s")), LETTER_OTHER)
+    table = _classified(((OTHER, r"[\p{P}$+<=>^`|~]"), (SPACE, r"\s")), LETTER_OTHER)
+    table.flags.writeable = False
+    return table
 
 
 def _classified(classes: tuple[tuple[int, str], ...], otherwise: int) -> NDArray[np.uint8]:
@@ -69,5 +87,4 @@ def _classified(classes: tuple[tuple[int, str], ...], otherwise: int) -> NDArray
     for bit, pattern in classes:
         for match in regex.finditer(f"{pattern}+", every_character):
             table[match.start() : match.end()] = bit
-    table.flags.writeable = False
     return table
