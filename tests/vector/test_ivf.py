@@ -101,6 +101,25 @@ def test_a_filter_keeps_recall(share):
 
 
 @pytest.mark.parametrize("n_subvectors", [None, 4])
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_narrow_filter_gives_what_exact_search_gives_among_what_it_allows(metric, n_subvectors):
+    X, Q = grouped(3000), grouped(40, seed=1)
+    index = IVF(16, metric=metric, n_lists=20, n_probe=20, n_subvectors=n_subvectors)
+    index.add(np.arange(3000), X, [{"i": i} for i in range(3000)])
+    index.remove(np.arange(0, 3000, 3))
+    narrow = {"i": {"$lt": 60}}  # 40 of them: fewer than 20 lists of 3000 / 20
+    assert index.search(Q, 50, narrow).ids.shape == (40, 40)
+    for q in (slice(0, 40), slice(0, 1)):
+        hits = index.search(Q[q], 10, narrow)
+        assert (hits.ids < 60).all() and (hits.ids % 3 > 0).all()
+        wide = index.search(Q[q], 1999)
+        for row in range(len(hits.ids)):
+            at = np.flatnonzero(wide.ids[row] < 60)[:10]
+            assert_array_equal(wide.ids[row][at], hits.ids[row])
+            assert_array_equal(wide.scores[row][at], hits.scores[row])
+
+
+@pytest.mark.parametrize("n_subvectors", [None, 4])
 def test_threads_do_not_change_a_bit(n_subvectors):
     X, Q = grouped(4000), grouped(700, seed=1)
     index = IVF(16, metric="euclidean", n_lists=30, n_probe=5, n_subvectors=n_subvectors)

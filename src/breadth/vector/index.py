@@ -97,12 +97,17 @@ class VectorIndex(Protocol):
     def __contains__(self, id: int | str) -> bool: ...
 
 
+def check_at_least_one(name: str, value: int) -> None:
+    """Raise if `value` is not an integer >= 1."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+
+
 def check_space(dim: int, metric: str) -> None:
     """Raise if `dim` is not a positive integer or `metric` not one of Metric."""
-    if not isinstance(dim, int | np.integer) or isinstance(dim, bool):
-        raise TypeError(f"dim must be an integer, got {dim!r}")
-    if dim < 1:
-        raise ValueError(f"dim must be at least 1, got {dim}")
+    check_at_least_one("dim", dim)
     if metric not in get_args(Metric):
         raise ValueError(f"metric must be 'cosine', 'dot' or 'euclidean', got {metric!r}")
 

@@ -66,6 +66,13 @@ class InvertedLists:
         first = np.repeat(self.starts - (np.cumsum(self.sizes) - self.sizes), self.sizes)
         return first + np.arange(len(self))
 
+    def among(self, allowed: NDArray[np.uint8]) -> tuple[NDArray[np.int64], dict[str, NDArray]]:
+        """The lists of all entries whose slot is allowed, and copies of their rows of every array."""
+        at = self.positions()
+        kept = allowed[self.arrays["slots"].view[at]].view(np.bool_)
+        labels = np.repeat(np.arange(len(self.sizes)), self.sizes)[kept]
+        return labels, {name: rows.view[at[kept]] for name, rows in self.arrays.items()}
+
     def compact(self, kept: NDArray[np.bool_] | None = None) -> None:
         """Close the gaps, and leave out entries whose `kept`, in the order of `positions`, is False."""
         at = self.positions()

@@ -14,9 +14,20 @@ from breadth.tabular.cluster import nearest_centres
 from breadth.tabular.trees.compilation import announced
 from breadth.vector import store
 from breadth.vector.filters import Value
-from breadth.vector.index import Filter, Hits, Ids, Metadata, Metric, as_vectors, check_count, check_space
+from breadth.vector.index import (
+    Filter,
+    Hits,
+    Ids,
+    Metadata,
+    Metric,
+    as_vectors,
+    check_at_least_one,
+    check_count,
+    check_space,
+)
 from breadth.vector.inverted_lists import InvertedLists
-from breadth.vector.ivf_kernels import choose_lists, count_allowed, decoded_half_squares, scan_codes, scan_vectors
+from breadth.vector.ivf_kernels import count_allowed, decoded_half_squares, scan_codes, scan_vectors
+from breadth.vector.ivf_routing import nearest_lists
 from breadth.vector.product_quantization import ProductQuantizer, check_subvectors, quantising_centres
 from breadth.vector.records import Records
 from breadth.vector.rows import Rows
@@ -26,7 +37,6 @@ from breadth.vector.scan_kernels import keep_best
 _PER_LIST = 128  # training vectors a list
 _PER_CODEWORD = 128  # training vectors a codeword
 _ITERATIONS = 10
-_ROUTED = 256  # queries whose lists are chosen together: fixed, so that threads cannot change a rounding
 _SCANNED = 2048  # queries scanned together at most
 _TOMBSTONES = 0.5  # share of dead slots at which they are cleared away
 
@@ -86,13 +96,10 @@ class IVF:
         seed: int = 0,
     ) -> None:
         check_space(dim, metric)
-        for name, value in (("n_lists", n_lists), ("n_probe", n_probe), ("rerank", rerank)):
-            if value is None and name != "n_probe":
-                continue
-            if not isinstance(value, int | np.integer) or isinstance(value, bool):
-                raise TypeError(f"{name} must be an integer, got {value!r}")
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        check_at_least_one("n_probe", n_probe)
+        for name, value in (("n_lists", n_lists), ("rerank", rerank)):
+            if value is not None:
+                check_at_least_one(name, value)
         if n_subvectors is not None:
             check_subvectors(n_subvectors, dim)
         elif rerank is not None:
@@ -282,45 +289,25 @@ class IVF:
             wanted = min(max(found, probes * len(self) // n_lists), n_allowed)
         offset = screening_offset(x, self._largest_square, self.metric == "euclidean")
         with announced():
-            lists, ends = self._route(x, probes, wanted, available, threads)
+            if wanted == n_allowed:  # all that is allowed: as one list, which costs less than many with little in each
+                only = self._only(allowed)
 
-            def scan(block: slice) -> None:
-                first = ends[block.start - 1] if block.start else 0
-                probed = lists[first : ends[block.stop - 1]]
-                self._scan(x[block], probed, ends[block] - first, allowed, offset[block], score[block], slot[block])
+                def scan(block: slice) -> None:
+                    q = block.stop - block.start
+                    lists, ends = np.zeros(q, dtype=np.int32), np.arange(1, q + 1)
+                    scan_vectors(x[block], lists, ends, *only, allowed, offset[block], score[block], slot[block])
+            else:
+                lists, ends = nearest_lists(x, self.centres, self._far, probes, wanted, available, threads)
+
+                def scan(block: slice) -> None:
+                    first = ends[block.start - 1] if block.start else 0
+                    probed = lists[first : ends[block.stop - 1]]
+                    self._scan(x[block], probed, ends[block] - first, allowed, offset[block], score[block], slot[block])
 
             in_blocks(scan, equal_blocks(len(x), largest=_SCANNED, at_least=threads), threads)
             if self.rerank is not None:
                 score, slot = self._rerank(x, k, slot)
             return to_hits(score, slot, self._records, self.metric)
-
-    def _route(
-        self, x: NDArray[np.float32], probes: int, wanted: int, available: NDArray[np.int64], threads: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The lists that the queries probe, query by query, and where each query's end."""
-        blocks = equal_blocks(len(x), largest=_ROUTED)
-        routes: dict[int, tuple[NDArray, NDArray]] = {}
-
-        def route(block: slice) -> None:
-            far = self._far - x[block] @ self.centres.T
-            ends = np.empty(len(far), dtype=np.int64)
-            for some in (True, False):  # the nearest lists, in any order, unless they hold too little
-                if some and probes < far.shape[1] and available.all():
-                    order = np.argpartition(far, probes - 1, axis=1)[:, :probes]
-                else:
-                    order = np.argsort(far, axis=1, kind="stable")
-                out = np.empty(order.size, dtype=np.int32)
-                if choose_lists(order, available, probes, wanted, ends, out) >= wanted:
-                    break
-            routes[block.start] = out[: ends[-1]], ends
-
-        in_blocks(route, blocks, threads)
-        parts = [routes[block.start] for block in blocks]
-        if len(parts) == 1:
-            return parts[0]
-        first = np.cumsum([0, *(len(lists) for lists, _ in parts)])
-        ends = np.concatenate([ends + start for (_, ends), start in zip(parts, first[:-1], strict=True)])
-        return np.concatenate([lists for lists, _ in parts]), ends
 
     def _scan(
         self,
@@ -335,16 +322,20 @@ class IVF:
         lists = self._lists
         array: Any = {name: rows.view for name, rows in lists.arrays.items()}
         half_square = array.get("half_square", np.zeros(0, dtype=np.float32))
+        scanned: Any = (x, probed, ends, lists.starts, lists.sizes, array["slots"])
+        heaps: Any = (allowed, offset, score, slot)
         if self._quantizer is None:
-            scan_vectors(
-                x, probed, ends, lists.starts, lists.sizes, array["slots"], array["vectors"], half_square, allowed,
-                offset, score, slot,
-            )  # fmt: skip
+            scan_vectors(*scanned, array["vectors"], half_square, *heaps)
         else:
-            scan_codes(
-                x, probed, ends, lists.starts, lists.sizes, array["slots"], array["codes"], half_square, allowed,
-                offset, score, slot, self.centres, self._quantizer.codebooks,
-            )  # fmt: skip
+            scan_codes(*scanned, array["codes"], half_square, *heaps, self.centres, self._quantizer.codebooks)
+
+    def _only(self, allowed: NDArray[np.uint8]) -> tuple[NDArray, NDArray, NDArray, NDArray, NDArray]:
+        """One list of all that is allowed: its start and size, slots, vectors (decoded from codes) and half squares."""
+        labels, array = self._lists.among(allowed)
+        if self._quantizer is not None:
+            array["vectors"] = self.centres[labels] + self._quantizer.decode(array["codes"])
+        half_square = array.get("half_square", np.zeros(0, dtype=np.float32))
+        return np.zeros(1, dtype=np.int64), np.array([len(labels)]), array["slots"], array["vectors"], half_square
 
     def _rerank(self, x: NDArray[np.float32], k: int, slot: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
         """Heaps of the k best of the slots found for each query, scored from the vectors."""
