@@ -16,7 +16,7 @@ from sklearn.feature_extraction import text as peer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from breadth.text import terms
+from breadth.text import analysis, terms
 from breadth.text.hashing import HashingVectorizer
 from breadth.text.tfidf import CountVectorizer, TfidfVectorizer
 
@@ -95,9 +95,9 @@ def same(ours, theirs, rtol):
 @pytest.mark.parametrize("options", OPTIONS, ids=repr)
 def test_weights_terms_and_limits_are_those_of_scikit_learn(options, monkeypatch):
     monkeypatch.setattr(terms, "CHUNK", 20_000)  # many chunks
-    ours, theirs = TfidfVectorizer(**{"token_pattern": terms.WORDS, **options}), peer.TfidfVectorizer(**options)
+    ours, theirs = TfidfVectorizer(**{"token_pattern": analysis.WORDS, **options}), peer.TfidfVectorizer(**options)
     if options.get("token_pattern", "") is None:
-        ours.set_params(token_pattern=terms.WORDS)
+        ours.set_params(token_pattern=analysis.WORDS)
     train, test = documents()[::2], documents()[1::2]
     if "vocabulary" in options:
         train = [*train, "the of the a in the same 漢字 ab bc é"]
@@ -122,7 +122,7 @@ def test_kernels_find_the_terms_that_the_analysis_in_python_finds_and_scikit_lea
     names = {"analyzer", "lowercase", "strip_accents", "preprocessor", "tokenizer", "stop_words", "ngram_range"}
     counting = {name: value for name, value in options.items() if name in {*names, "token_pattern"}}
     analyze = peer.CountVectorizer(**counting).build_analyzer()
-    mine = terms.Analyzer(**{name: v for name, v in counting.items() if v is not None})
+    mine = analysis.Analyzer(**{name: v for name, v in counting.items() if v is not None})
     table = terms.TermTable(mine)
     found = table.count(documents())
     strings = table.strings(np.arange(found.terms.max() + 1))

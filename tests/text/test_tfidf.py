@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
+from breadth.text.analysis import Analyzer
 from breadth.text.hashing import HashingVectorizer
-from breadth.text.terms import Analyzer, TermTable
+from breadth.text.terms import TermTable
 from breadth.text.tfidf import CountVectorizer, TfidfVectorizer
 from breadth.text.weight_kernels import L1, L2, MAX, NO_NORM, murmur3, weigh
 

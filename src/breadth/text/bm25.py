@@ -16,7 +16,9 @@ import scipy.sparse as sp
 from numpy.typing import DTypeLike, NDArray
 
 from breadth.text import bm25_kernels as kernels
-from breadth.text.terms import Analyzer, TermTable
+from breadth.text.analysis import Analyzer
+from breadth.text.compilation import announced
+from breadth.text.terms import TermTable
 
 Variant = Literal["lucene", "robertson", "atire", "bm25l", "bm25+"]
 FORMS = {
@@ -186,11 +188,12 @@ class BM25:
             kernels.best(terms, ends, first, stop, *postings, total, ids, scores, found)
 
         bounds = np.linspace(0, n, min(n_threads, max(n, 1)) + 1).astype(int).tolist()
-        if len(bounds) == 2:
-            part(*bounds)
-        else:
-            with ThreadPoolExecutor(len(bounds) - 1) as pool:
-                list(pool.map(part, bounds[:-1], bounds[1:]))
+        with announced():
+            if len(bounds) == 2:
+                part(*bounds)
+            else:
+                with ThreadPoolExecutor(len(bounds) - 1) as pool:
+                    list(pool.map(part, bounds[:-1], bounds[1:]))
         return [Found(ids[q, : found[q]], scores[q, : found[q]]) for q in range(n)]
 
     def scores(self, query: Any) -> NDArray[np.floating]:
@@ -281,7 +284,8 @@ class BM25:
         if self._index is None:
             if not len(self):
                 raise ValueError("the index holds no documents; add some before a search")
-            self._index = self._build()
+            with announced():
+                self._index = self._build()
         return self._index
 
     def _build(self) -> _Index:

@@ -10,7 +10,8 @@ import scipy.sparse as sp
 from numpy.typing import DTypeLike
 from sklearn.base import BaseEstimator
 
-from breadth.text.terms import WORDS, Analyzer, TermTable
+from breadth.text.analysis import WORDS, Analyzer
+from breadth.text.terms import TermTable
 from breadth.text.tfidf import ANALYSIS, NORMS, Accents, Kind, Stops
 from breadth.text.weight_kernels import murmur3, weigh
 

@@ -13,7 +13,8 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_array
 
-from breadth.text.terms import WORDS, Analyzer, Counts, TermTable
+from breadth.text.analysis import WORDS, Analyzer
+from breadth.text.terms import Counts, TermTable
 from breadth.text.weight_kernels import L1, L2, NO_NORM, weigh
 
 ANALYSIS = ("analyzer", "lowercase", "strip_accents", "preprocessor", "tokenizer", "token_pattern", "stop_words")
@@ -56,10 +57,9 @@ class CountVectorizer(BaseEstimator):
     Cost: one pass over the text, then a sort of each row; a table of the distinct terms, about 60 bytes each, and
         16 bytes an entry. Patterns other than runs of `\\w` and functions run in Python and take as long as they take.
     Deviations:
-        1. Documents are strings: no input="file" or "filename", no decoding of bytes; without a preprocessor or an
-           analyzer of one's own, None, NaN and bytes are errors that name the document.
-        2. The options of scikit-learn that have no effect beside others (token_pattern beside tokenizer) are ignored
-           without a warning, and so are stop words that the tokenizer could not produce.
+        1. Documents are strings: no files, no decoding of bytes; None, NaN and bytes are errors that name the document,
+           unless a preprocessor or an analyzer of one's own takes them.
+        2. Options without effect beside others (token_pattern beside tokenizer) give no warning.
     References: Salton & Buckley 1988, Information Processing & Management 24(5), term frequency.
     Peer: sklearn.feature_extraction.text.CountVectorizer, exact (A).
     In production: use it before naive Bayes or topic models; for linear models and search take TfidfVectorizer.
@@ -227,7 +227,8 @@ class CountVectorizer(BaseEstimator):
         return kept
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), **({"_lookup": None} if hasattr(self, "_lookup") else {})}
+        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[arg-type]
+        return state | ({"_lookup": None} if "_lookup" in state else {})  # large, and soon made again
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
