@@ -78,7 +78,7 @@ PRE_TOKENIZERS = [
         pre_tokenize.Sequence((classes.Digits(True), BYTES())),
     ),
 ]
-PATTERNS = [" ", "aa", "", Regex(r"\s+"), Regex(r"\p{L}"), Regex("a*"), Regex(r"(?=\s)")]
+PATTERNS = [" ", "aa", Regex(r"\s+"), Regex(r"\p{L}"), Regex("a*"), Regex(r"(?=\s)")]
 for behaviour in ("removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"):
     PRE_TOKENIZERS.append((p.Punctuation(behaviour), classes.Punctuation(behaviour)))
     for invert in (False, True):

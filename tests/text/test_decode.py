@@ -12,7 +12,8 @@ from breadth.text import decode, decode_words
 from breadth.text.matching import Regex
 
 TOKENS = [
-    "▁", "▁a", "b▁c", " ", "  x ", "<0xC3>", "<0xA9>", "<0xF0>", "<0x9F>", "<0xZZ>", "<0x4", "##ing", "##", "do", " n't",
+    "▁", "▁a", "b▁c", " ", "  x ", "<0xC3>", "<0xA9>", "<0xF0>", "<0x9F>", "<0xZZ>", "<0x4", "##ing", "##", "do",
+    " n't",
     "n't",
     ".", "'", "w</w>", "v", "é", "Ġthe", "Ã", "©", "日本", "", "do not",
 ]  # fmt: skip

@@ -56,7 +56,9 @@ def train(
     if kind == "bpe":
         from breadth.text.bpe import BPE
 
-        trained = BPE.train(_blocks(files, encoding), **options, **({"pattern": pattern} if pattern else {}))
+        if pattern is not None:
+            options["pattern"] = pattern
+        trained = BPE.train(_blocks(files, encoding), **options)
     elif kind == "wordpiece":
         from breadth.text.wordpiece import WordPiece
 

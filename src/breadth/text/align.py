@@ -33,6 +33,13 @@ class Piece:
         begins = np.arange(start, start + len(text))
         return cls(text, np.stack((begins, begins + 1), axis=1), start)
 
+    @property
+    def followed(self) -> NDArray[np.int64]:
+        """The spans of a piece that was made with them."""
+        if self.spans is None:
+            raise ValueError("nobody followed where the characters of this piece come from; use Piece.original")
+        return self.spans
+
     def cut(self, begin: int, end: int) -> Piece:
         """The characters [begin, end)."""
         if self.spans is None:

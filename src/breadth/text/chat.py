@@ -139,8 +139,7 @@ def _compiled(source: str) -> tuple[Any, _Tracker]:
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
     environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise
-    environment.globals["strftime_now"] = _now
+    environment.globals.update(raise_exception=_raise, strftime_now=_now)
     try:
         return environment.from_string(source), tracker
     except jinja2.TemplateSyntaxError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,20 +114,21 @@ class Cutter:
             if token is not None:
                 encoding.ids.append(token.id)
                 encoding.tokens.append(piece.text)
-                encoding.offsets.append((int(piece.spans[0, 0]), int(piece.spans[-1, 1])))
+                encoding.offsets.append((int(piece.followed[0, 0]), int(piece.followed[-1, 1])))
                 encoding.words.append(n_words)
                 n_words += 1
                 continue
             pieces = self._cut(piece)
             data, ends = words_of(pieces, as_bytes=self._reads_bytes)
-            ids, id_ends = self.model.encode_words(data, ends, with_ends=True)
+            ids, ends_of_ids = self.model.encode_words(data, ends, with_ends=True)
+            id_ends = cast(NDArray[np.int64], ends_of_ids)  # as they were asked for
             encoding.ids += ids.tolist()
             encoding.tokens += self.table.tokens_of(ids.tolist())
             encoding.offsets += self._offsets(pieces, data, id_ends)
             encoding.words += (np.searchsorted(ends, id_ends) + n_words).tolist()
             n_words += len(ends)
         n = len(encoding)
-        encoding.type_ids, encoding.sequences = [sequence] * n, [sequence] * n
+        encoding.type_ids, encoding.sequences = [sequence] * n, [*[sequence] * n]
         encoding.special_tokens_mask, encoding.attention_mask = [0] * n, [1] * n
         return encoding
 
@@ -137,7 +138,7 @@ class Cutter:
         """Begin and end in the original text of each id, given the bytes that it stands for."""
         if not len(id_ends):
             return []
-        spans = np.concatenate([piece.spans for piece in pieces])  # (characters, 2)
+        spans = np.concatenate([piece.followed for piece in pieces])  # (characters, 2)
         if not self._reads_bytes:
             spans = spans[np.cumsum((data & 0xC0) != 0x80) - 1]  # (bytes, 2)
         begins = np.append(0, id_ends[:-1])

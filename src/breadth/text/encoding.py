@@ -158,16 +158,16 @@ def truncate(
         return first, second
     excess = total - room
     stride, direction = truncation.stride, truncation.direction
-    if second is None and truncation.strategy != "only_second":
+    if second is None:
+        if truncation.strategy == "only_second":
+            raise ValueError("strategy 'only_second' needs a second text; give one, or use 'longest_first'")
         return _cut(first, room, stride, direction), None
     if room == 0:
-        return _cut(first, 0, stride, direction), second and _cut(second, 0, stride, direction)
+        return _cut(first, 0, stride, direction), _cut(second, 0, stride, direction)
     if truncation.strategy == "longest_first":
         n_first, n_second = _shares(len(first), len(second), room)
         return _cut(first, n_first, stride, direction), _cut(second, n_second, stride, direction)
     chosen, name = (first, "first") if truncation.strategy == "only_first" else (second, "second")
-    if chosen is None:
-        raise ValueError("strategy 'only_second' needs a second text; give one, or use 'longest_first'")
     if len(chosen) <= excess:
         raise ValueError(
             f"the {name} text has {len(chosen)} ids and would have to lose {excess}; use strategy 'longest_first'"

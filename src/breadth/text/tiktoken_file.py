@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from breadth.text.added_tokens import AddedToken
 from breadth.text.byte_alphabet import printable_to_bytes
@@ -110,7 +111,9 @@ def load_tiktoken(
 
     ranks = read_ranks(path)
     known = ENCODINGS.get(Path(path).stem)
-    if pattern is None and known is None:
+    if pattern is None:
+        pattern = known.pattern if known else None
+    if pattern is None:
         raise ValueError(
             f"pattern must be given: {Path(path).name} is none of {', '.join(ENCODINGS)}, and a rank file does not "
             f"hold one; names are {', '.join(PATTERNS)}"
@@ -131,7 +134,7 @@ def load_tiktoken(
             raise ValueError(f"special token {token!r} has id {i}, which is the rank of {taken_by[i]!r}")
     return Tokenizer(
         BPE.from_ranks(ranks),
-        pre_tokenizer=_words(pattern if pattern is not None else known.pattern),
+        pre_tokenizer=_words(pattern),
         decoder=ByteDecoder(),
         added_tokens=[AddedToken(token, i) for token, i in special_tokens.items()],
     )
@@ -140,7 +143,7 @@ def load_tiktoken(
 def _words(pattern: str) -> PreTokenizer:
     if pattern == "gpt2":
         return ByteLevel(add_prefix_space=False)
-    regex = Regex(PATTERNS.get(pattern, pattern))
+    regex = Regex(cast(dict[str, str], PATTERNS).get(pattern, pattern))
     return PreTokenizers((Split(regex, "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)))
 
 

@@ -163,7 +163,7 @@ def _added_token(obj: Mapping[str, Any], place: int) -> AddedToken:
 
 def _part(obj: Any, section: str, where: str) -> Any:
     """A component from its object; `where` is its place in the file."""
-    kind = obj.get("type") if isinstance(obj, dict) else None
+    kind = str(obj.get("type")) if isinstance(obj, dict) else ""
     if section == "normalizer" and kind in _FORMS:
         return normalise.UnicodeForm(kind)
     make = _CLASSES[section].get(kind)
@@ -206,9 +206,9 @@ def _value(value: Any, name: str, where: str) -> Any:
 
 def _template(obj: Mapping[str, Any], where: str) -> post_process.TemplateProcessing:
     def pieces(name: str) -> post_process.Template:
-        read = []
+        read: list[TextPiece | SpecialPiece] = []
         for i, piece in enumerate(obj.get(name, ())):
-            (kind, content), *rest = piece.items() if isinstance(piece, dict) and piece else [(None, None)]
+            (kind, content), *rest = piece.items() if isinstance(piece, dict) and piece else [("", {})]
             if kind == "Sequence" and not rest:
                 read.append(TextPiece("AB".index(content["id"]), content.get("type_id", 0)))
             elif kind == "SpecialToken" and not rest:
