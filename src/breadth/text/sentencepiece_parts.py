@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -190,8 +190,7 @@ class _Pieces:
 
     def __init__(self, decoder: SentencePieceDecoder) -> None:
         self._decoder = decoder
-        self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
-        self._strip = len("▁") * 1_000_000_000 if decoder.strip is None else decoder.strip
+        self._strip = math.inf if decoder.strip is None else decoder.strip  # leading ▁ that may still go
         self._held = b""
 
     def _flushed(self) -> list[str]:
@@ -226,10 +225,8 @@ class _Pieces:
             self._strip = 0
             return [*parts, self._decoder.unk_surface]
         if self._strip and token.startswith("▁"):
-            n_removed = 1
             token = token[1:]
-            if self._decoder.strip is not None:
-                self._strip -= n_removed
+            self._strip -= 1
         if token:
             self._strip = 0
         return [*parts, token.replace("▁", " ")]
