@@ -322,12 +322,16 @@ class IVF:
         lists = self._lists
         array: Any = {name: rows.view for name, rows in lists.arrays.items()}
         half_square = array.get("half_square", np.zeros(0, dtype=np.float32))
-        scanned: Any = (x, probed, ends, lists.starts, lists.sizes, array["slots"])
-        heaps: Any = (allowed, offset, score, slot)
         if self._quantizer is None:
-            scan_vectors(*scanned, array["vectors"], half_square, *heaps)
+            scan_vectors(
+                x, probed, ends, lists.starts, lists.sizes, array["slots"], array["vectors"], half_square, allowed,
+                offset, score, slot,
+            )  # fmt: skip
         else:
-            scan_codes(*scanned, array["codes"], half_square, *heaps, self.centres, self._quantizer.codebooks)
+            scan_codes(
+                x, probed, ends, lists.starts, lists.sizes, array["slots"], array["codes"], half_square, allowed,
+                offset, score, slot, self.centres, self._quantizer.codebooks,
+            )  # fmt: skip
 
     def _only(self, allowed: NDArray[np.uint8]) -> tuple[NDArray, NDArray, NDArray, NDArray, NDArray]:
         """One list of all that is allowed: its start and size, slots, vectors (decoded from codes) and half squares."""
