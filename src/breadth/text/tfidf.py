@@ -261,9 +261,7 @@ class TfidfVectorizer(BaseEstimator):
             given vocabulary occurs in no document.
 
     Cost: CountVectorizer's, and one pass over the entries.
-    Deviations:
-        1. As CountVectorizer's.
-        2. An idf of ln(n / 0) is an error; scikit-learn puts infinity.
+    Deviations: CountVectorizer's; and an idf of ln(n / 0) is an error, where scikit-learn puts infinity.
     References: Spärck Jones 1972, Journal of Documentation 28(1); Manning, Raghavan & Schütze 2008, section 6.2.2 and
         eq. 6.13 (sublinear tf); scikit-learn's constants.
     Peer: sklearn.feature_extraction.text.TfidfVectorizer, float64, 1e-12 (A).
