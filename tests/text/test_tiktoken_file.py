@@ -32,7 +32,7 @@ def path(tmp_path_factory):
 
 @pytest.mark.parametrize("pattern", ["gpt2", "cl100k", "o200k"])
 @settings(deadline=None, max_examples=60)  # the first example may compile kernels
-@given(text=st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from([*"the ing12é\n", "<|endoftext|>"])))
+@given(text=st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("the ing12é\n<|endoftext|>")))
 def test_ids_and_text_are_tiktokens(path, pattern, text):
     ours = load_tiktoken(path, pattern=pattern, special_tokens=SPECIAL)
     theirs = tiktoken.Encoding("own", pat_str=PATTERNS[pattern], mergeable_ranks=RANKS, special_tokens=SPECIAL)

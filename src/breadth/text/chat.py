@@ -135,7 +135,7 @@ def _compiled(source: str) -> tuple[Any, _Tracker]:
         def _marked(self, caller: Callable[[], str]) -> str:
             return f"{tracker.BEGIN}{caller()}{tracker.END}"
 
-    environment = ImmutableSandboxedEnvironment(
+    environment: Any = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
     environment.filters["tojson"] = _to_json

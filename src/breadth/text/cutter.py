@@ -128,7 +128,8 @@ class Cutter:
             encoding.words += (np.searchsorted(ends, id_ends) + n_words).tolist()
             n_words += len(ends)
         n = len(encoding)
-        encoding.type_ids, encoding.sequences = [sequence] * n, [*[sequence] * n]
+        encoding.type_ids = [sequence] * n
+        encoding.sequences = list[int | None]([sequence] * n)
         encoding.special_tokens_mask, encoding.attention_mask = [0] * n, [1] * n
         return encoding
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from breadth.text.align import Piece, prepended
 from breadth.text.byte_alphabet import bytes_to_printable, printable_to_bytes, utf8_bytes
 from breadth.text.matching import PUNCTUATION, WHITE_SPACE, Pattern, Regex, find_spans, members
-from breadth.text.patterns import PATTERNS, Splitter, bert_words, splitter
+from breadth.text.patterns import _RULES as SCANNED
+from breadth.text.patterns import Splitter, bert_words, splitter
 
 Words = tuple[NDArray[np.uint8], NDArray[np.int64]]
 Behaviour = Literal["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]
@@ -192,37 +193,29 @@ class Split:
         check_behaviour(self.behavior)
 
     def __call__(self, piece: Piece) -> list[Piece]:
-        if self._is_scanned:
+        if isinstance(self.pattern, Regex) and self._is_scanned:
             return cut(piece, _ends_to_spans(piece.text, self.pattern.pattern), "isolated")
         return cut(piece, find_spans(self.pattern, piece.text), self.behavior, invert=self.invert)
 
     def split(self, text: str) -> Words:
         """The bytes of a text's words, one behind the other, and the end of each word."""
-        if not self._is_isolated:
+        if not self._is_scanned:
             return split_pieces(self, text)
         data = utf8_bytes(text)
         return data, self._splitter(data)
-
-    @property
-    def _is_isolated(self) -> bool:
-        """Whether every match and every gap is a word."""
-        return isinstance(self.pattern, Regex) and (self.behavior == "isolated" or self._is_scanned)
 
     @property
     def _is_scanned(self) -> bool:
         """Whether a scanner serves: a published pattern, which matches everywhere, with its matches kept."""
         return (
             isinstance(self.pattern, Regex)
-            and self.pattern.pattern in _PUBLISHED
+            and self.pattern.pattern in SCANNED
             and (self.behavior == "isolated" or (self.behavior == "removed" and self.invert))
         )
 
     @functools.cached_property
     def _splitter(self) -> Splitter:
         return splitter(self.pattern.pattern)  # type: ignore[union-attr]
-
-
-_PUBLISHED = frozenset(PATTERNS.values())
 
 
 def check_behaviour(behaviour: str) -> None:
@@ -332,6 +325,6 @@ class Sequence:
         """The bytes of a text's words, one behind the other, and the end of each word."""
         match self.pretokenizers:
             # how Llama 3, Qwen, OLMo 2 and GPT-OSS are written
-            case (Split() as split, ByteLevel(add_prefix_space=False, use_regex=False)) if split._is_isolated:
+            case (Split() as split, ByteLevel(add_prefix_space=False, use_regex=False)) if split._is_scanned:
                 return split.split(text)
         return split_pieces(self, text)
