@@ -2,6 +2,7 @@
 
 from breadth.tabular.adaboost import AdaBoostClassifier
 from breadth.tabular.bagging import BaggingClassifier, BaggingRegressor
+from breadth.tabular.cluster import KMeans
 from breadth.tabular.linear import LinearRegression
 from breadth.tabular.logistic import LogisticRegression
 from breadth.tabular.naive_bayes import GaussianNB
@@ -19,6 +20,7 @@ __all__ = [
     "GaussianNB",
     "GradientBoostingClassifier",
     "GradientBoostingRegressor",
+    "KMeans",
     "KNeighborsClassifier",
     "LinearRegression",
     "LogisticRegression",

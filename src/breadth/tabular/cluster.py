@@ -14,9 +14,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from breadth.compilation import announced
 from breadth.tabular.blas import granted_threads, one_thread
 from breadth.tabular.cluster_kernels import assign, assign_and_sum, squared_distances
-from breadth.tabular.trees.compilation import announced
 
 _SEGMENTS = 16  # parts that are summed apart and then in order, whatever the number of threads
 _SMALL = 4096  # rows of a part at least

@@ -1,1 +1,43 @@
 """Text: tokenizers (BPE, WordPiece, Unigram) with their files, and features of text."""
+
+from breadth.text.added_tokens import AddedToken
+from breadth.text.bm25 import BM25
+from breadth.text.bpe import BPE
+from breadth.text.charsmap import SentencePieceNormalizer
+from breadth.text.chat import ChatTemplate
+from breadth.text.encoding import Encoding, Padding, Truncation
+from breadth.text.hashing import HashingVectorizer
+from breadth.text.load import load_tokenizer
+from breadth.text.lsa import LatentSemanticAnalysis
+from breadth.text.sentencepiece_file import load_sentencepiece, save_sentencepiece
+from breadth.text.stem import PorterStemmer
+from breadth.text.stream import DecodeStream
+from breadth.text.tfidf import CountVectorizer, TfidfVectorizer
+from breadth.text.tiktoken_file import load_tiktoken
+from breadth.text.tokenizer import Tokenizer
+from breadth.text.unigram import Unigram
+from breadth.text.wordpiece import WordPiece
+
+__all__ = [
+    "BM25",
+    "BPE",
+    "AddedToken",
+    "ChatTemplate",
+    "CountVectorizer",
+    "DecodeStream",
+    "Encoding",
+    "HashingVectorizer",
+    "LatentSemanticAnalysis",
+    "Padding",
+    "PorterStemmer",
+    "SentencePieceNormalizer",
+    "TfidfVectorizer",
+    "Tokenizer",
+    "Truncation",
+    "Unigram",
+    "WordPiece",
+    "load_sentencepiece",
+    "load_tiktoken",
+    "load_tokenizer",
+    "save_sentencepiece",
+]

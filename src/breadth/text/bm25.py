@@ -15,9 +15,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import DTypeLike, NDArray
 
+from breadth.compilation import announced
 from breadth.text import bm25_kernels as kernels
 from breadth.text.analysis import Analyzer
-from breadth.text.compilation import announced
 from breadth.text.terms import TermTable
 
 Variant = Literal["lucene", "robertson", "atire", "bm25l", "bm25+"]

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from breadth.compilation import announced
 from breadth.text.bpe_encoder import Encoder, Options, UnknownSymbolError
 from breadth.text.bpe_merges import Merge, checked_vocab, merge_arrays, merges_of_ranks, rank_arrays
 from breadth.text.bpe_train import Progress, train_merges
 from breadth.text.bpe_train_words import Cut, count_corpus, cut_by_pattern, cut_by_text
 from breadth.text.byte_alphabet import BYTE_TO_CHAR, bytes_to_printable
-from breadth.text.compilation import announced
 from breadth.text.patterns import named_pattern, splitter
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from breadth.compilation import announced
 from breadth.text.bpe_train_words import WordCounts, grown
 from breadth.text.byte_alphabet import BYTE_TO_CHAR
-from breadth.text.compilation import announced
 
 Progress = Callable[[int, int], None]
 _POINTS = 0x110000

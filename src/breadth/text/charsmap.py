@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .align import Source
-from .byte_alphabet import utf8_bytes
-from .charsmap_kernels import normalise_bytes, plain_bytes
-from .matching import compiled
-from .trie import build_trie
+from breadth.text.align import Source
+from breadth.text.byte_alphabet import utf8_bytes
+from breadth.text.charsmap_kernels import normalise_bytes, plain_bytes
+from breadth.text.matching import compiled
+from breadth.text.trie import build_trie
 
 _NO_SYMBOLS = np.empty(0, dtype=np.uint32)
 _SPACE = np.frombuffer(b" ", dtype=np.uint8)

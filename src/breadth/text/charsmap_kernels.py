@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .trie_kernels import longest_prefix
-from .unigram_kernels import char_length
+from breadth.text.trie_kernels import longest_prefix
+from breadth.text.unigram_kernels import char_length
 
 _LABEL = np.uint32(0x800000FF)
 _LEAF = np.uint32(0x100)

@@ -148,7 +148,7 @@ def bert_words(data: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.i
 @functools.cache
 def _compile() -> None:
     """Compile the scanner, or load it, where it can be announced: not in each call."""
-    from breadth.text.compilation import announced
+    from breadth.compilation import announced
 
     with announced():
         _scan(np.empty(0, dtype=np.uint8), rules=_GPT2)

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .charsmap import SentencePieceNormalizer
-from .sentencepiece_parts import SentencePieceBPE, SentencePieceDecoder, SentencePieceWords
-from .unigram import PieceType, Unigram
+from breadth.text.charsmap import SentencePieceNormalizer
+from breadth.text.sentencepiece_parts import SentencePieceBPE, SentencePieceDecoder, SentencePieceWords
+from breadth.text.unigram import PieceType, Unigram
 
 if TYPE_CHECKING:
-    from .tokenizer import Tokenizer
+    from breadth.text.tokenizer import Tokenizer
 
 _TYPES: tuple[PieceType, ...] = ("normal", "unknown", "control", "user_defined", "unused", "byte")
 _UNIGRAM, _BPE = 1, 2
@@ -203,7 +203,7 @@ def serialise_sentencepiece(model: SentencePieceModel) -> bytes:
 
 def tokenizer_from(model: SentencePieceModel) -> Tokenizer:
     """The tokenizer that gives the ids and the text that SentencePiece gives with this model."""
-    from .tokenizer import Tokenizer
+    from breadth.text.tokenizer import Tokenizer
 
     if model.model_type not in (_UNIGRAM, _BPE):
         kind = _MODEL_TYPES.get(model.model_type, str(model.model_type))

@@ -11,13 +11,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .align import Piece
-from .bpe import BPE
-from .charsmap import SentencePieceNormalizer
-from .decode import Step
-from .sentencepiece_parts_kernels import mark_symbols, word_ends
-from .trie import build_trie
-from .unigram import PieceType
+from breadth.text.align import Piece
+from breadth.text.bpe import BPE
+from breadth.text.charsmap import SentencePieceNormalizer
+from breadth.text.decode import Step
+from breadth.text.sentencepiece_parts_kernels import mark_symbols, word_ends
+from breadth.text.trie import build_trie
+from breadth.text.unigram import PieceType
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .trie_kernels import longest_prefix
-from .unigram_kernels import char_length
+from breadth.text.trie_kernels import longest_prefix
+from breadth.text.unigram_kernels import char_length
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

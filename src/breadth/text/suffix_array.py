@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .suffix_array_kernels import adjacent_prefixes
+from breadth.text.suffix_array_kernels import adjacent_prefixes
 
 
 def suffix_array(symbols: NDArray[np.integer], *, depth: int | None = None) -> NDArray[np.int64]:

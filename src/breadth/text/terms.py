@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from breadth.compilation import announced
 from breadth.text import tfidf_kernels as kernels
 from breadth.text.analysis import Analyzer
-from breadth.text.compilation import announced
 from breadth.text.tfidf_kernels import ABSENT, EMPTY, SPACE, WORD
 
 CHUNK = 1 << 18  # bytes of text counted at a time

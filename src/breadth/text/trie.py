@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .trie_kernels import MAX_STATES, build_double_array
+from breadth.text.trie_kernels import MAX_STATES, build_double_array
 
 
 class Trie(NamedTuple):

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .byte_alphabet import utf8_bytes
-from .trie import build_trie
-from .unigram_kernels import best_paths
-from .unigram_lattice_kernels import n_best_paths, path_statistics, sample_paths
+from breadth.text.byte_alphabet import utf8_bytes
+from breadth.text.trie import build_trie
+from breadth.text.unigram_kernels import best_paths
+from breadth.text.unigram_lattice_kernels import n_best_paths, path_statistics, sample_paths
 
 if TYPE_CHECKING:
-    from .charsmap import SentencePieceNormalizer
-    from .tokenizer import Tokenizer
+    from breadth.text.charsmap import SentencePieceNormalizer
+    from breadth.text.tokenizer import Tokenizer
 
 PieceType = Literal["normal", "unknown", "control", "user_defined", "unused", "byte"]
 
@@ -311,6 +311,6 @@ class Unigram:
         **options: Any,
     ) -> Tokenizer:
         """Train by EM with pruning and return a tokenizer; see `breadth.text.unigram_train.train_unigram`."""
-        from .unigram_train import train_unigram
+        from breadth.text.unigram_train import train_unigram
 
         return train_unigram(texts, vocab_size=vocab_size, normalizer=normalizer, **options)

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
-from .trie_kernels import BASE_SHIFT, ENDS, LABEL
+from breadth.text.trie_kernels import BASE_SHIFT, ENDS, LABEL
 
 _RESTART = 100_000.0
 UNKNOWN = np.int32(-1)  # in place of the state of an edge's piece

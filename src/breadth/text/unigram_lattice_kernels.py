@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
-from .unigram_kernels import char_length, edges_from, emit
+from breadth.text.unigram_kernels import char_length, edges_from, emit
 
 
 @njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)

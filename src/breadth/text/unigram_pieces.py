@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .matching import compiled
-from .suffix_array import common_prefixes, suffix_array
-from .suffix_array_kernels import branching_substrings
-from .unigram_pieces_kernels import valid_substrings
+from breadth.text.matching import compiled
+from breadth.text.suffix_array import common_prefixes, suffix_array
+from breadth.text.suffix_array_kernels import branching_substrings
+from breadth.text.unigram_pieces_kernels import valid_substrings
 
 SPACE = "▁"
 UNKNOWN = "▅"  # sentencepiece's mark of a character that the vocabulary leaves out

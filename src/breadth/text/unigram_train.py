@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma
 
-from .bpe_train_words import count_corpus
-from .charsmap import SentencePieceNormalizer
-from .sentencepiece_parts import SentencePieceDecoder, SentencePieceWords
-from .sentencepiece_parts_kernels import word_ends
-from .trie import build_trie
-from .unigram import UNK_PENALTY, PieceType, Unigram
-from .unigram_pieces import _NEVER, BOUNDARY, SPACE, PieceRules, seed_pieces
-from .unigram_train_kernels import best_counts, build_lattices, drop_pieces, expected_counts, removal_losses
+from breadth.text.bpe_train_words import count_corpus
+from breadth.text.charsmap import SentencePieceNormalizer
+from breadth.text.sentencepiece_parts import SentencePieceDecoder, SentencePieceWords
+from breadth.text.sentencepiece_parts_kernels import word_ends
+from breadth.text.trie import build_trie
+from breadth.text.unigram import UNK_PENALTY, PieceType, Unigram
+from breadth.text.unigram_pieces import _NEVER, BOUNDARY, SPACE, PieceRules, seed_pieces
+from breadth.text.unigram_train_kernels import best_counts, build_lattices, drop_pieces, expected_counts, removal_losses
 
 if TYPE_CHECKING:
-    from .tokenizer import Tokenizer
+    from breadth.text.tokenizer import Tokenizer
 
 _CHUNKS = 8  # sums are added in this order, whatever the number of threads
 _LEAST_EXPECTED = 0.5  # a piece that is expected less often is dropped
@@ -132,7 +132,7 @@ def train_unigram(
 def _tokenizer(vocab, kinds, byte_fallback, normalizer, user_defined_symbols) -> Tokenizer:
     from dataclasses import replace
 
-    from .tokenizer import Tokenizer
+    from breadth.text.tokenizer import Tokenizer
 
     types = {piece: kind for (piece, _), kind in zip(vocab, kinds, strict=True) if kind != "normal"}
     names = {"<unk>": "unk_token", "<s>": "bos_token", "</s>": "eos_token", "<pad>": "pad_token"}

@@ -11,8 +11,8 @@ import math
 import numpy as np
 from numba import njit
 
-from .trie_kernels import BASE_SHIFT, ENDS, LABEL
-from .unigram_kernels import char_length
+from breadth.text.trie_kernels import BASE_SHIFT, ENDS, LABEL
+from breadth.text.unigram_kernels import char_length
 
 _SMALLEST_LOG = 700.0  # exp(-700) is a normal float64
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .trie import build_trie
-from .trie_kernels import BASE_SHIFT, LABEL
-from .wordpiece_kernels import match_words
+from breadth.text.trie import build_trie
+from breadth.text.trie_kernels import BASE_SHIFT, LABEL
+from breadth.text.wordpiece_kernels import match_words
 
 if TYPE_CHECKING:
-    from .tokenizer import Tokenizer
+    from breadth.text.tokenizer import Tokenizer
 
 
 class WordPiece:
@@ -143,6 +143,6 @@ class WordPiece:
         **options: Any,
     ) -> Tokenizer:  # fmt: skip
         """Train on texts and return a tokenizer; see `breadth.text.wordpiece_train.train_wordpiece`."""
-        from .wordpiece_train import train_wordpiece
+        from breadth.text.wordpiece_train import train_wordpiece
 
         return train_wordpiece(texts, vocab_size=vocab_size, score=score, **options)

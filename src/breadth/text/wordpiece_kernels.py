@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .trie_kernels import longest_prefix
+from breadth.text.trie_kernels import longest_prefix
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .bpe_train import train_merges
-from .bpe_train_words import WordCounts, count_corpus, cut_by_text
-from .wordpiece import WordPiece
-from .wordpiece_train_kernels import best_pair, count_pairs, merge_pair
+from breadth.text.bpe_train import train_merges
+from breadth.text.bpe_train_words import WordCounts, count_corpus, cut_by_text
+from breadth.text.wordpiece import WordPiece
+from breadth.text.wordpiece_train_kernels import best_pair, count_pairs, merge_pair
 
 if TYPE_CHECKING:
-    from .tokenizer import Tokenizer
+    from breadth.text.tokenizer import Tokenizer
 
 _BERT_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -141,12 +141,12 @@ def train_wordpiece(
         Python that counts anew for "likelihood", exact (B).
     In production: score="count" with 30k pieces gives fewer ids a text; "likelihood" is for reproducing the definition.
     """
-    from .added_tokens import AddedToken
-    from .decode_words import WordPiece as WordPieceDecoder
-    from .normalise_bert import BertNormalizer
-    from .post_process import BertProcessing
-    from .pre_tokenize import BertPreTokenizer
-    from .tokenizer import Tokenizer
+    from breadth.text.added_tokens import AddedToken
+    from breadth.text.decode_words import WordPiece as WordPieceDecoder
+    from breadth.text.normalise_bert import BertNormalizer
+    from breadth.text.post_process import BertProcessing
+    from breadth.text.pre_tokenize import BertPreTokenizer
+    from breadth.text.tokenizer import Tokenizer
 
     if score not in ("likelihood", "count"):
         raise ValueError(f"score must be 'likelihood' or 'count', got {score!r}")

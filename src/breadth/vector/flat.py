@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from breadth.compilation import announced
 from breadth.tabular.blas import granted_threads
-from breadth.tabular.trees.compilation import announced
 from breadth.vector import store
 from breadth.vector.filters import Value
 from breadth.vector.index import Filter, Hits, Ids, Metadata, Metric, as_vectors, check_count, check_space

@@ -9,9 +9,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from breadth.compilation import announced
 from breadth.tabular.blas import granted_threads
 from breadth.tabular.cluster import nearest_centres
-from breadth.tabular.trees.compilation import announced
 from breadth.vector import store
 from breadth.vector.filters import Value
 from breadth.vector.index import (

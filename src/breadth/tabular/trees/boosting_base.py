@@ -15,10 +15,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from breadth.compilation import announced
 from breadth.tabular.columns import ColumnEncoder, is_frame
 from breadth.tabular.trees import losses
 from breadth.tabular.trees.binning import encode, find_edges
-from breadth.tabular.trees.compilation import announced
 from breadth.tabular.trees.rounds import Booster, Growth, Team, to_ensemble
 from breadth.tabular.trees.tree_ensemble import TreeEnsemble
 from breadth.tabular.trees.workspace import CATEGORICAL, Tree
