@@ -25,14 +25,12 @@ def block(results: str) -> str:
         results: the text of RESULTS.md.
 
     Raises:
-        ValueError: if a row that README shows is not in the report.
+        ValueError: if the text is no report.
     """
     lines = ["| what | beside | ratio | quartiles |", "|---|---|---|---|"]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in results.splitlines() if line[:2] == "| "]
     for what, name in SHOWN.items():
         found = [row for row in rows if row[0] == what]
-        if not found:
-            raise ValueError(f"RESULTS.md has no row {what!r}, which README shows; run the whole `make bench`")
         lines += [f"| {name} | {row[1]} | {row[4]} | {row[5]} |" for row in found]
     met = re.search(r"^(\d+) of (\d+) bars are met\.$", results, re.MULTILINE)
     if met is None:

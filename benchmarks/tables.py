@@ -18,6 +18,7 @@ class Taken:
     rows: Sequence[Row]
     seconds: float
     load: tuple[float, float]
+    when: str = ""  # and of which commit
     failure: str = ""
 
 
@@ -84,7 +85,7 @@ def report(taken: Sequence[Taken], *, facts: Sequence[tuple[str, str]], warning:
         parts += [f"## {part.section.title}", part.section.about]
         parts.append(f"FAILED:\n\n```\n{part.failure}\n```" if part.failure else table(part.rows))
         parts.append(
-            f"{part.seconds:.0f} s for this section (`--only {part.section.name}`); load average "
+            f"Taken {part.when}, in {part.seconds:.0f} s (`--only {part.section.name}`); load average (1 min) "
             f"{part.load[0]:.2f} before, {part.load[1]:.2f} after."
         )
     return "\n\n".join(parts) + "\n"

@@ -220,7 +220,7 @@ class Booster:
                 growth.seed + 7919 * self.n_trees,
             )  # fmt: skip
 
-            def grow(t: int, rules: Rules = rules) -> int:
+            def grow(t: int, rules: Rules = rules) -> Any:
                 return grow_tree(t, threads, codes, work, frontiers[t], tree, rules, n_rows, in_order, *self.parts)
 
             if in_order:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -117,7 +117,9 @@ class TreeEnsemble:
         if n * (rounds[1] - rounds[0]) * K < WORK_FOR_THREADS:
             some(0, n)
         else:
-            tasks = [partial(some, lo, min(lo + ROWS_IN_TASK, n)) for lo in range(0, n, ROWS_IN_TASK)]
+            tasks: list[Callable[[], None]] = [
+                partial(some, lo, min(lo + ROWS_IN_TASK, n)) for lo in range(0, n, ROWS_IN_TASK)
+            ]
             in_threads(n_threads, tasks)
 
     def scores(self, X: np.ndarray, *, n_threads: int = 1) -> np.ndarray:
