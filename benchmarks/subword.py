@@ -1,4 +1,4 @@
-"""WordPiece and Unigram beside Hugging Face's tokenizers and sentencepiece: speed, and whether the result is the same."""
+"""WordPiece and Unigram beside Hugging Face's tokenizers and sentencepiece: speed, and whether results are the same."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def unigram_rows(setup: Setup, raw: Times) -> list[Row]:
     def theirs(_: Any) -> bytes:
         file = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines), model_writer=file, model_type="unigram", vocab_size=vocab_size, minloglevel=2,
-            num_threads=setup.threads,
+            sentence_iterator=iter(lines), model_writer=file, model_type="unigram", vocab_size=vocab_size,
+            minloglevel=2, num_threads=setup.threads,
         )  # fmt: skip
         return file.getvalue()
 
@@ -103,7 +103,13 @@ def unigram_rows(setup: Setup, raw: Times) -> list[Row]:
     rows = [
         *ratio_rows(what, times, {SENTENCEPIECE: 1.0}, raw),
         Row(f"{what}: share of the peer's pieces missing", 1 - len(both) / vocab_size, "absolute", 0.02, SENTENCEPIECE),
-        Row(f"{what}: |log-likelihood / the peer's - 1|", abs(found / wanted - 1), "absolute", 1e-3, SENTENCEPIECE),
+        Row(
+            f"{what}: log-likelihood / the peer's - 1, absolute",
+            abs(found / wanted - 1),
+            "absolute",
+            1e-3,
+            SENTENCEPIECE,
+        ),
     ]
     peer = sentencepiece.SentencePieceProcessor(model_proto=proto)
     tokenizer = tokenizer_from(parse_sentencepiece(proto))
@@ -126,8 +132,8 @@ SECTIONS = (
     Section(
         "unigram",
         "Tokenizers: Unigram",
-        f"{_DATA}; training takes lines of a ninth of the texts with sentencepiece's defaults; encoding takes its model "
-        "and whole texts.",
+        f"{_DATA}; training takes lines of a ninth of the texts with sentencepiece's defaults; encoding takes its "
+        "model and whole texts.",
         unigram_rows,
     ),
 )
