@@ -14,7 +14,7 @@ from benchmarks.tables import Taken
 
 def read(file: Path, sections: Mapping[str, Section]) -> tuple[dict[str, Taken], dict[str, Times]]:
     """Sections by name, and the seconds behind them; nothing of a section that no longer exists."""
-    kept = json.loads(file.read_text())["sections"] if file.exists() else {}
+    kept = json.loads(file.read_text()).get("sections", {}) if file.exists() else {}
     taken = {name: _taken(sections[name], part) for name, part in kept.items() if name in sections}
     return taken, {name: kept[name]["seconds of runs"] for name in taken}
 

@@ -14,7 +14,7 @@ from sklearn.utils import column_or_1d, compute_sample_weight
 from breadth.tabular.columns import CategoricalFeatures
 from breadth.tabular.labels import class_codes
 from breadth.tabular.trees import losses
-from breadth.tabular.trees.boosting_base import GradientBoostingBase, check_number
+from breadth.tabular.trees.boosting_base import GradientBoostingBase, check_number, given_together
 
 
 class GradientBoostingClassifier(ClassifierMixin, GradientBoostingBase):
@@ -156,7 +156,7 @@ class GradientBoostingClassifier(ClassifierMixin, GradientBoostingBase):
         check_number("focal_gamma", self.focal_gamma, Real, 0)
         check_number("focal_alpha", self.focal_alpha, Real, 1e-6, 1 - 1e-6, optional=True)
         validation = None
-        if X_val is not None:
+        if given_together(X_val, y_val):
             y_val = column_or_1d(y_val)
             unknown = np.setdiff1d(y_val, self.classes_)
             if len(unknown):
@@ -322,7 +322,7 @@ class GradientBoostingRegressor(RegressorMixin, GradientBoostingBase):
         """Fit to rows X, shape (rows, features), and numbers y, shape (rows,)."""
         X, y = self._matrix(X), _numbers(_targets(self, y), "y", self.loss)
         validation = None
-        if X_val is not None:
+        if given_together(X_val, y_val):
             validation = X_val, _numbers(column_or_1d(y_val), "y_val", self.loss), sample_weight_val
         self._fit(X, y, sample_weight, validation)
         return self

@@ -19,7 +19,8 @@ from breadth.compilation import announced
 from breadth.tabular.columns import ColumnEncoder, is_frame
 from breadth.tabular.trees import losses
 from breadth.tabular.trees.binning import encode, find_edges
-from breadth.tabular.trees.rounds import Booster, Growth, Team, to_ensemble
+from breadth.tabular.trees.rounds import Booster, Growth, to_ensemble
+from breadth.tabular.trees.team import Team
 from breadth.tabular.trees.tree_ensemble import TreeEnsemble
 from breadth.tabular.trees.workspace import CATEGORICAL, Tree
 
@@ -46,6 +47,14 @@ def check_number(
         raise TypeError(f"{name} must be {wanted}; got {value!r}.")
     if not low <= value <= high or not np.isfinite(float(value)):
         raise ValueError(f"{name} must be {wanted}; got {value!r}.")
+
+
+def given_together(X_val: Any, y_val: Any) -> bool:
+    """Whether there are validation rows; a ValueError where only half of them is given."""
+    if (X_val is None) != (y_val is None):
+        there, absent = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
+        raise ValueError(f"{there} was given without {absent}; pass both, or neither.")
+    return X_val is not None
 
 
 def available_threads() -> int:
@@ -200,7 +209,8 @@ class GradientBoostingBase(BaseEstimator):
             )  # fmt: skip
             watch = None if validation is None else _Validation(validation, loss, first, growth, self)
             for r in range(self.max_iter):
-                grown = booster.round()
+                with np.errstate(over="ignore"):  # beyond float32 the next round says what to change
+                    grown = booster.round()
                 trees += grown
                 if watch is not None:
                     watch.add(to_ensemble(grown, edges, first, growth.learning_rate * scale, kind))

@@ -63,6 +63,8 @@ def take_best(best, best_sets, side, leaf, state, l2, split, sets):
                 split[leaf, k] = best[group, side, k]
             for k in range(4):
                 sets[leaf, k] = best_sets[group, side, k]
+    if split[leaf, GAIN] < 0.0:
+        return  # no split at all: counted from a leaf that its bounds hold back, even that would look like a gain
     hessian = state[leaf, H] + l2
     value = min(max(-state[leaf, G] / hessian, state[leaf, LOWER]), state[leaf, UPPER])
     rounding = split[leaf, GAIN] * 1e-12  # must not look like a gain
@@ -123,12 +125,15 @@ def open_children(place, state, split, s, b, node, n_left, left_smaller, weight_
 
 
 @njit(nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def write_leaves(place, state, n_leaves, l2, value_of, left_of, leaf_node, leaf_start):
-    """Each leaf's Newton step -G / (H + l2), within its bounds; Chen & Guestrin 2016, eq. 5."""
+def write_leaves(place, state, n_leaves, min_hessian, l2, value_of, left_of, leaf_node, leaf_start):
+    """Each leaf's Newton step -G / (H + l2), within its bounds; Chen & Guestrin 2016, eq. 5.
+
+    A root without the hessian that a child would need takes no step: nothing says how far.
+    """
     for leaf in range(n_leaves):
         node = place[leaf, NODE]
         hessian = state[leaf, H] + l2
-        value = -state[leaf, G] / hessian if hessian > 0 else 0.0
+        value = -state[leaf, G] / hessian if state[leaf, H] >= min_hessian else 0.0
         value_of[node] = min(max(value, state[leaf, LOWER]), state[leaf, UPPER])
         left_of[node] = -1
         leaf_node[leaf] = node
@@ -329,7 +334,7 @@ def grow_tree(t, n_threads, codes, work, frontier, tree, rules, n_rows, in_order
 
     # --- leaf values, and each row's leaf for the next gradient pass
     if t == 0:
-        write_leaves(place, state, n_leaves, l2, value_of, left_of, leaf_node, leaf_start)
+        write_leaves(place, state, n_leaves, min_hessian, l2, value_of, left_of, leaf_node, leaf_start)
         rows_of[0] = n_rows
     chunk = ((all_rows + n_threads - 1) // n_threads + 63) // 64 * 64
     if n_leaves == 1 and in_order:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +13,7 @@ from breadth.tabular.trees.loss_kernels import gradient_pass, softmax_probabilit
 from breadth.tabular.trees.losses import Loss, weighted_quantile
 from breadth.tabular.trees.pointer_kernels import row_adder, searcher
 from breadth.tabular.trees.subsample_kernels import leaves_by_code, sum_of_rows
+from breadth.tabular.trees.team import Team
 from breadth.tabular.trees.tree_ensemble import TreeEnsemble
 from breadth.tabular.trees.workspace import CATEGORICAL, SUM_LIMIT, Codes, Frontier, Rules, Tree, Workspace
 
@@ -38,28 +37,6 @@ class Growth:
     subsample: float
     seed: int
     n_threads: int
-
-
-class Team:
-    """Threads that call a kernel together, each with its own number."""
-
-    def __init__(self, n_threads: int) -> None:
-        self.n_threads = n_threads
-        self._pool = ThreadPoolExecutor(n_threads - 1) if n_threads > 1 else None
-
-    def run(self, task: Callable[[int], Any]) -> Any:
-        """Call task(0), …, task(n_threads - 1) side by side and return what task(0) does."""
-        if self._pool is None:
-            return task(0)
-        others = [self._pool.submit(task, t) for t in range(1, self.n_threads)]
-        result = task(0)
-        for other in others:
-            other.result()
-        return result
-
-    def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
 
 
 class Booster:
