@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -58,3 +58,11 @@ def announced(report: Callable[[str], None] = _to_stderr) -> Iterator[None]:
         _active.release()
         if listener.kernels:
             report(f"breadth: compiled in {listener.seconds:.1f} s and kept for the next time")
+
+
+def run_each(tasks: Iterable[tuple[str, Callable[[], object]]], progress: Callable[[str], None]) -> None:
+    """Run small tasks that reach kernels, and tell of each how long it took."""
+    for name, task in tasks:
+        began = time.perf_counter()
+        task()
+        progress(f"{name}: {time.perf_counter() - began:.1f} s")

@@ -66,7 +66,7 @@ def test_ls_counts_by_status_and_names_the_chapter(capsys):
         (["ls", "gradiant"], "'gradiant'"),
         (["show", "random-forrest"], "did you mean random-forest"),
         (["sow"], "did you mean show?"),
-        (["train"], "the verbs are compare, report, ls, show, warmup"),
+        (["train"], "the verbs are compare, report, ls, show, tokenizer, warmup"),
         (["--verbose"], "the first argument must be a verb"),
     ],
 )
@@ -133,11 +133,13 @@ def test_a_verb_decides_its_own_exit_status(verb):
 
 
 def test_warmup_says_what_it_compiles(monkeypatch, capsys):
-    compiler = types.ModuleType("breadth.tabular.trees.warmup")
-    compiler.warmup = lambda progress: progress("compiling the tree kernels")
-    monkeypatch.setitem(sys.modules, compiler.__name__, compiler)
+    for room in ("tabular", "text", "vector"):
+        compiler = types.ModuleType(f"breadth.{room}.warmup")
+        compiler.warmup = lambda progress, room=room: progress(f"compiling {room}")
+        monkeypatch.setitem(sys.modules, compiler.__name__, compiler)
     assert main(["warmup"]) == 0
-    assert capsys.readouterr().out == "compiling the tree kernels\n"
+    told = capsys.readouterr().out
+    assert told.startswith("compiling tabular\ncompiling text\ncompiling vector\nall kernels ready after ")
 
 
 def test_help_names_every_verb_and_version_is_the_package_s(capsys):

@@ -1,8 +1,4 @@
-"""The `tokenizer.json` layouts that model families publish, with small vocabularies trained here.
-
-Pipelines, flags and added tokens are as published; only the vocabularies are ours: Hugging Face's trainers on the
-English of `pydoc_data.topics` and on sources of the standard library.
-"""
+"""The `tokenizer.json` layouts that families publish; the vocabularies are trained here on the standard library."""
 
 from __future__ import annotations
 
@@ -41,8 +37,7 @@ POOLS = [
     "the and'll'S don't  it's ", "  \t\n\r\u00a0\u3000\u2009\u0085\x1c\x0b", "éüñçÀÅßøİ",
     "e\u0301\u0327a\u0308o\u0302\u0323\u1e69\u0307", "ΑΩσςΣάϋ",
     "Привет, мир ЖЁй", "אבגשׁ", "العربية ١٢٣",
-    "हिन्दी क्षि", "ไทยำ",
-    "한국어\u1100\u1161\u11a8",
+    "हिन्दी क्षि", "ไทยำ", "한국어\u1100\u1161\u11a8",
     "日本語カタカナひらがなー漢字", "\ufeff\u200b\u200d\u200c", "😀👍🏽🇫🇷❤️", "ﬁﬂ①½ａＢ㎏Å",
     "$+<=>^`|~#%&*@€£",
     "\u00ad\u2028▁▁", "\n\n\r\n   x",
@@ -56,9 +51,8 @@ def fuzzed(seed: int, n: int, marks: tuple[str, ...]) -> list[str]:
     for _ in range(n):
         pools = rng.sample(POOLS, rng.randint(1, 4))
         parts = [rng.choice(rng.choice(pools)) for _ in range(rng.randint(0, 24))]
-        if marks and rng.random() < 0.3:
-            for _ in range(rng.randint(1, 3)):
-                parts.insert(rng.randint(0, len(parts)), rng.choice(marks))
+        for _ in range(rng.randint(1, 3) if marks and rng.random() < 0.3 else 0):
+            parts.insert(rng.randint(0, len(parts)), rng.choice(marks))
         texts.append("".join(parts))
     return texts
 

@@ -47,7 +47,8 @@ def compare(
 
     Args:
         name: the comparison; without it they are listed.
-        data: files (CSV, TSV, Parquet, JSON Lines) or names of embedded sets; the comparison's own when left out.
+        data: files (tables: CSV, TSV, Parquet, JSON Lines; text for tokenizers; .npy vectors for ann and similarity) or
+            names of embedded sets; the comparison's own when left out.
         target: column of the files to predict, by name or 0-based index.
         header: whether the files' first line names the columns.
         encoding: of the files' text, such as cp1252.

@@ -9,6 +9,13 @@ def warmup() -> None:
     Compiled code is kept beside the package, or in NUMBA_CACHE_DIR where that is set, until numba or the kernel's
     source changes.
     """
-    from breadth.tabular.trees.warmup import warmup as compile_all
+    import time
 
-    compile_all(print)
+    from breadth.tabular.warmup import warmup as compile_tabular
+    from breadth.text.warmup import warmup as compile_text
+    from breadth.vector.warmup import warmup as compile_vector
+
+    began = time.perf_counter()
+    for compile_room in (compile_tabular, compile_text, compile_vector):
+        compile_room(print)
+    print(f"all kernels ready after {time.perf_counter() - began:.0f} s")

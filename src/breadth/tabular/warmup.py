@@ -1,14 +1,18 @@
-"""Compiling every kernel of the trees before it is needed."""
+"""Compiling the kernels of this room before they are needed."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from breadth.compilation import run_each
+from breadth.tabular.cluster import KMeans
+from breadth.tabular.neighbors import KNeighborsClassifier
 from breadth.tabular.trees.boosting import GradientBoostingClassifier, GradientBoostingRegressor
+from breadth.tabular.trees.forest import RandomForestClassifier, RandomForestRegressor
+from breadth.tabular.trees.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 
 def _fits(dtype: type) -> list[tuple[str, Callable[[], Any]]]:
@@ -43,6 +47,15 @@ def _fits(dtype: type) -> list[tuple[str, Callable[[], Any]]]:
         ("monotone constraints", fit(classifier(monotonic_cst=[1, 0, 0, 0], **few), X, two)),
         ("rows at random", fit(classifier(subsample=0.5, **few), X, two)),
     ]
+    tasks += [
+        ("decision tree", fit(DecisionTreeClassifier(), X, two)),
+        ("regression tree", fit(DecisionTreeRegressor(), X, y)),
+        ("regression tree, absolute error", fit(DecisionTreeRegressor(criterion="absolute_error"), X, y)),
+        ("random forest", fit(RandomForestClassifier(n_estimators=2), X, two)),
+        ("regression forest", fit(RandomForestRegressor(n_estimators=2), X, y)),
+        ("nearest neighbours", fit(KNeighborsClassifier(), X, two)),
+        ("k-means", lambda: KMeans(n_clusters=3, n_init=1).fit(X).predict(X)),
+    ]
     for loss in ("squared_error", "absolute_error", "poisson"):
         target = np.abs(y)
         tasks += [
@@ -53,15 +66,10 @@ def _fits(dtype: type) -> list[tuple[str, Callable[[], Any]]]:
 
 
 def warmup(progress: Callable[[str], None] = print) -> None:
-    """Compile the kernels of gradient boosting for float32 and float64 inputs, and keep them in Numba's cache.
+    """Compile the kernels of boosting, trees, forests, k-means and neighbours, and keep them in Numba's cache.
 
     Args:
         progress: called with one line for each step.
     """
-    began = time.perf_counter()
     for dtype in (np.float32, np.float64):
-        for name, task in _fits(dtype):
-            start = time.perf_counter()
-            task()
-            progress(f"{np.dtype(dtype).name}, {name}: {time.perf_counter() - start:.1f} s")
-    progress(f"all kernels ready after {time.perf_counter() - began:.0f} s")
+        run_each(((f"{np.dtype(dtype).name}, {name}", task) for name, task in _fits(dtype)), progress)
