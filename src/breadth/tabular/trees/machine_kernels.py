@@ -20,7 +20,7 @@ _LONG = types.int64
 _system_call = types.ExternalFunction("syscall", _LONG(_LONG, _LONG, _LONG, _LONG, _LONG, _LONG, _LONG))
 _FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine(), 0) if sys.platform == "linux" else 0
 _WAIT, _WAKE = 128, 129  # private to the process
-SPINS = 20_000  # some 100 microseconds: as long as a phase is uneven, short on a busy machine
+SPINS = 200_000  # about a millisecond: waking a thread takes a tenth of one, and phases are shorter
 
 
 @intrinsic
