@@ -92,7 +92,7 @@ def same(ours, theirs, rtol):
     np.testing.assert_allclose(ours.data, theirs.data, rtol=rtol)
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=repr)
+@pytest.mark.parametrize("options", OPTIONS)
 def test_weights_terms_and_limits_are_those_of_scikit_learn(options, monkeypatch):
     monkeypatch.setattr(terms, "CHUNK", 20_000)  # many chunks
     ours, theirs = TfidfVectorizer(**{"token_pattern": analysis.WORDS, **options}), peer.TfidfVectorizer(**options)
@@ -117,7 +117,7 @@ def test_weights_terms_and_limits_are_those_of_scikit_learn(options, monkeypatch
         assert sorted(mine.tolist()) == sorted(other.tolist())
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=repr)
+@pytest.mark.parametrize("options", OPTIONS)
 def test_kernels_find_the_terms_that_the_analysis_in_python_finds_and_scikit_learn_too(options):
     names = {"analyzer", "lowercase", "strip_accents", "preprocessor", "tokenizer", "stop_words", "ngram_range"}
     counting = {name: value for name, value in options.items() if name in {*names, "token_pattern"}}
@@ -171,7 +171,6 @@ def test_a_pipeline_on_it_predicts_what_one_on_scikit_learns_predicts():
         {"token_pattern": r"[a-z]+", "dtype": np.float32},
         {"analyzer": split_on_x},
     ],
-    ids=repr,
 )
 def test_hashed_columns_and_signs_are_those_of_scikit_learn(options):
     texts = [d for d in documents() if "\ud800" not in d]  # which scikit-learn cannot hash
