@@ -34,7 +34,9 @@ def table(path, *, header=True, rows=60, target=lambda i: "yes" if i % 3 else "n
 def test_without_a_name_the_comparisons_are_listed_with_their_questions(compare):
     status, out, _ = compare()
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()] == ["boosting", "trees", "classifiers", "regressors"]
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "boosting", "trees", "classifiers", "regressors", "tokenizers", "ann", "similarity",
+    ]  # fmt: skip
 
 
 def test_unknown_comparisons_contenders_metrics_and_data_are_one_line_with_the_nearest(compare):
