@@ -31,7 +31,7 @@ type: $(VENV)/.installed
 	$(VENV)/bin/pyrefly check
 
 bench: $(VENV)/.installed
-	@# its install compiles C++: where there is no compiler, that peer's rows say so
+	@# hnswlib's install compiles C++: without it the section that needs it is reported as failed
 	-$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(VENV)/bin/python benchmarks/run.py
 

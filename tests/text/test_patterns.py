@@ -10,7 +10,7 @@ import regex
 
 from breadth.text import scan_tables, unicode_classes
 from breadth.text.byte_alphabet import utf8_bytes
-from breadth.text.patterns import _RULES, PATTERNS, bert_words, splitter
+from breadth.text.patterns import PATTERNS, RULES, bert_words, splitter
 from breadth.text.unicode_classes import bert_table, class_table
 
 # of every class and every letter of a contraction, in one to four bytes
@@ -53,7 +53,7 @@ def newer_than_the_peers() -> set[int]:
     return later | {unicode_classes._SMALL_IN_16}
 
 
-@pytest.mark.parametrize("pattern", _RULES)
+@pytest.mark.parametrize("pattern", RULES)
 def test_a_scanner_cuts_where_regex_does_on_fuzzed_strings_and_every_short_one(pattern):
     split = splitter(pattern)
     short = [a + b + c for a in "a1A '.\n中" for b in "s' \n!é\u0301" for c in ("", *"tB 9\r/ſ")]
@@ -62,7 +62,7 @@ def test_a_scanner_cuts_where_regex_does_on_fuzzed_strings_and_every_short_one(p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pattern", _RULES)
+@pytest.mark.parametrize("pattern", RULES)
 def test_a_scanner_cuts_where_regex_does_on_100k_fuzzed_strings_and_around_every_code_point(pattern):
     split = splitter(pattern)
     texts, later = fuzzed(100_000, seed=1), newer_than_the_peers()

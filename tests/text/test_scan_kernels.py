@@ -7,7 +7,7 @@ import pytest
 
 from breadth.text import scan_tables as tables
 from breadth.text.byte_alphabet import utf8_bytes
-from breadth.text.patterns import _RULES, splitter
+from breadth.text.patterns import RULES, splitter
 from tests.text.test_patterns import fuzzed
 
 
@@ -25,14 +25,14 @@ def twin(rules: tables.Rules, text: str) -> list[int]:
     return [*cuts, place] if text else []
 
 
-@pytest.mark.parametrize("rules", list(dict.fromkeys(_RULES.values())))
+@pytest.mark.parametrize("rules", list(dict.fromkeys(RULES.values())))
 def test_the_kernel_does_what_the_rules_say_one_character_at_a_time(rules):
-    split = splitter(next(pattern for pattern, found in _RULES.items() if found == rules))
+    split = splitter(next(pattern for pattern, found in RULES.items() if found == rules))
     for text in fuzzed(500, seed=3):
         assert split(utf8_bytes(text)).tolist() == twin(rules, text), repr(text)
 
 
-@pytest.mark.parametrize("rules", list(dict.fromkeys(_RULES.values())))
+@pytest.mark.parametrize("rules", list(dict.fromkeys(RULES.values())))
 def test_a_transducer_is_small_and_never_leaves_its_states(rules):
     entries = tables.transducer(rules)
     assert entries.size % tables.WIDTH == 0

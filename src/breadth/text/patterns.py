@@ -62,7 +62,7 @@ PATTERNS: dict[PatternName, str] = {
 
 
 _GPT2 = Rules("gpt2", max_digits=0)
-_RULES: dict[str, Rules] = {
+RULES: dict[str, Rules] = {
     PATTERNS["gpt2"]: _GPT2,
     # as first released, and as tiktoken writes it
     r"'s|'t|'re|'ve|'m|'ll|'d| ?[\p{L}]+| ?[\p{N}]+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+": _GPT2,
@@ -114,7 +114,7 @@ def splitter(pattern: str) -> Splitter:
     Peer: `regex.finditer` on the pattern, exact (A).
     """
     pattern = named_pattern(pattern)
-    rules = _RULES.get(pattern)
+    rules = RULES.get(pattern)
     if rules is None:
         return _regex_splitter(pattern)
     _compile()

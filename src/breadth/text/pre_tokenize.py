@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from breadth.text.align import Piece, prepended
 from breadth.text.byte_alphabet import bytes_to_printable, printable_to_bytes, utf8_bytes
 from breadth.text.matching import PUNCTUATION, WHITE_SPACE, Pattern, Regex, find_spans, members
-from breadth.text.patterns import _RULES as SCANNED
-from breadth.text.patterns import Splitter, bert_words, splitter
+from breadth.text.patterns import RULES, Splitter, bert_words, splitter
 
 Words = tuple[NDArray[np.uint8], NDArray[np.int64]]
 Behaviour = Literal["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]
@@ -209,7 +208,7 @@ class Split:
         """Whether a scanner serves: a published pattern, which matches everywhere, with its matches kept."""
         return (
             isinstance(self.pattern, Regex)
-            and self.pattern.pattern in SCANNED
+            and self.pattern.pattern in RULES
             and (self.behavior == "isolated" or (self.behavior == "removed" and self.invert))
         )
 
