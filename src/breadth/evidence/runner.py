@@ -7,7 +7,7 @@ import multiprocessing.connection
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -106,7 +106,7 @@ def _moment() -> dict[str, str]:
 def _run_quality(plan: Plan, store: Store, jobs: Sequence[Job], deadline: float | None, advance: Any) -> None:
     waiting = {j.key: j for j in jobs}
     try:
-        for key, result in _in_parallel(plan, jobs, deadline):
+        for key, result in _in_parallel(plan, jobs, waiting, deadline):
             store.put(key, result)
             del waiting[key]
             advance(key, result)
@@ -125,9 +125,11 @@ def _run_quality(plan: Plan, store: Store, jobs: Sequence[Job], deadline: float 
                 advance(job.key, result)
 
 
-def _in_parallel(plan: Plan, jobs: Sequence[Job], deadline: float | None) -> Iterator[tuple[str, Cell]]:
+def _in_parallel(
+    plan: Plan, jobs: Sequence[Job], waiting: Container[str], deadline: float | None
+) -> Iterator[tuple[str, Cell]]:
     def launched() -> Iterator[Any]:
-        for job in jobs:
+        for job in _kernels_once(plan, jobs, waiting):
             if deadline is not None and time.monotonic() > deadline:
                 return
             table = plan.tables[job.table]
@@ -153,6 +155,25 @@ def _in_parallel(plan: Plan, jobs: Sequence[Job], deadline: float | None) -> Ite
             batch_size=1,
         )
         yield from pool(launched())
+
+
+def _kernels_once(plan: Plan, jobs: Sequence[Job], waiting: Container[str]) -> Iterator[Job]:
+    """The jobs in their order, but ours held back while a first one of ours runs: two workers would compile the same.
+
+    Args:
+        plan: of the jobs.
+        jobs: to be run.
+        waiting: keys of those without a result yet.
+    """
+    left = list(jobs)
+    first: dict[tuple[str, str], str] = {}  # (contender, task) of ours -> key of the cell that compiles its kernels
+    while left:
+        compiling = any(key in waiting for key in first.values())
+        free = (i for i, j in enumerate(left) if not compiling or plan.entries[j.contender].origin != "breadth")
+        job = left.pop(next(free, 0))
+        if plan.entries[job.contender].origin == "breadth":
+            first.setdefault((job.contender, plan.tables[job.table].table.task), job.key)
+        yield job
 
 
 def _quality_cell(
@@ -208,7 +229,7 @@ def _run_speed(plan: Plan, store: Store, done: set[str], deadline: float | None,
     speed_jobs = [j for j in plan.jobs if j.stage == "speed"]
     whole = {(j.table, j.repeat) for j in speed_jobs} - {(j.table, j.repeat) for j in speed_jobs if j.key not in done}
     speed_jobs = [j for j in speed_jobs if (j.table, j.repeat) not in whole]
-    warmed: set[tuple[str, str]] = set()  # (table, contender)
+    warmed: set[tuple[str, str]] = set()  # (task, contender): code is loaded, and that does not ask for how many rows
     failed: dict[tuple[str, str], Cell] = {}
     with _Serial() as process:
         for job in speed_jobs:
@@ -220,9 +241,10 @@ def _run_speed(plan: Plan, store: Store, done: set[str], deadline: float | None,
             else:
                 process.hold(plan.tables[job.table])
                 entry = _tuned(plan, store, plan.entries[job.contender], job.table)
-                arguments = (entry, job, plan.split(job), plan.settings.threads, where not in warmed)
+                warm = (plan.tables[job.table].table.task, job.contender)
+                arguments = (entry, job, plan.split(job), plan.settings.threads, warm not in warmed)
                 result = process.call(job, _held_speed, *arguments)
-                warmed = set() if result.error == CRASH else warmed | {where}
+                warmed = set() if result.error == CRASH else warmed | {warm}
                 if result.status == "failed":
                     failed[where] = result
             store.put(job.key, result)
