@@ -1,0 +1,1 @@
+"""Attention: one `attend` over several engines, and the layers built on it."""

@@ -1,0 +1,1 @@
+"""Optimizers with the interface of `torch.optim`."""

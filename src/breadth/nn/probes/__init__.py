@@ -1,0 +1,1 @@
+"""Measurements of networks: gradients by depth, spectra, attention maps."""
