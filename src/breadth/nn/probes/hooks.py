@@ -77,7 +77,10 @@ def watching(modules: Mapping[str, nn.Module], see: Callable[[str, Tensor], None
 
 @contextmanager
 def unchanged(model: nn.Module) -> Iterator[None]:
-    """Put the buffers (running statistics) back as they were, since a look at a model is no step of its training."""
+    """Put the buffers (running statistics) back as they were, since a look at a model is no step of its training.
+
+    Backward passes belong inside: a buffer that is written to spoils the graph that read it.
+    """
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
         yield
