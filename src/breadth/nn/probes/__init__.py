@@ -1,5 +1,6 @@
 """Measurements of networks: gradients by depth, spectra, attention maps."""
 
+from breadth.nn.probes.approximation import Approximation, Errors, approximation_by_width, polynomial_error
 from breadth.nn.probes.curvature import (
     Estimate,
     Extremes,
@@ -24,13 +25,25 @@ from breadth.nn.probes.geometry import (
     receptive_field,
     translation,
 )
+from breadth.nn.probes.pieces import (
+    BudgetRun,
+    Shape,
+    depth_against_width,
+    kinks,
+    linear_pieces,
+    sawtooth,
+    shapes_of_budget,
+)
 from breadth.nn.probes.saddle import Escape, Inertia, escape, hessian_index
 from breadth.nn.probes.sharpness import sharpness, worst_case_sharpness
 from breadth.nn.probes.units import UnitActivity, effective_rank, rank_by_layer, stable_rank, unit_activity
 
 __all__ = [
+    "Approximation",
+    "BudgetRun",
     "DepthSignal",
     "EffectiveField",
+    "Errors",
     "Escape",
     "Estimate",
     "Extremes",
@@ -39,9 +52,12 @@ __all__ = [
     "Inertia",
     "LayerSignal",
     "ReceptiveField",
+    "Shape",
     "SpectralDensity",
     "Tridiagonal",
     "UnitActivity",
+    "approximation_by_width",
+    "depth_against_width",
     "effective_rank",
     "effective_receptive_field",
     "equivariance_error",
@@ -52,10 +68,15 @@ __all__ = [
     "hessian_trace",
     "interior",
     "invariance_error",
+    "kinks",
     "lanczos",
+    "linear_pieces",
     "permutation",
+    "polynomial_error",
     "rank_by_layer",
     "receptive_field",
+    "sawtooth",
+    "shapes_of_budget",
     "sharpness",
     "signal_by_depth",
     "spectral_density",
