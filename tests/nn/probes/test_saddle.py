@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from breadth.nn.optim.sgd import GD, SGD
+from breadth.nn.optim import GD, SGD
 from breadth.nn.probes import escape, hessian_index
 
 F64 = torch.float64

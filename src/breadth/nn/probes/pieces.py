@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from breadth.nn.optim.adam import Adam
+from breadth.nn.optim import Adam
 
 
 def linear_pieces(net: nn.Module, start: Tensor, end: Tensor, *, exact: bool = True) -> int:
