@@ -62,7 +62,7 @@ def consistency_loss(
     log_p = at_least_float32("logits", logits).log_softmax(axis)
     log_t = at_least_float32("target_logits", target_logits).log_softmax(axis)
     if divergence == "mse":
-        loss = (log_p.exp() - log_t.exp()).square().mean(axis)
+        loss = (log_p.exp() - log_t.exp()).square().sum(axis) / logits.shape[axis]
     else:  # a class that cannot be in the target has 0 log 0 = 0
         loss = (log_t.exp() * (log_t - log_p).masked_fill(log_t.isneginf(), 0.0)).sum(axis)
     return reduce_weighted(loss, sample_weight, reduction)

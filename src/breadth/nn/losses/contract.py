@@ -179,7 +179,8 @@ def reduce_loss(loss: Tensor, weight: Tensor | None, reduction: Reduction) -> Te
         return loss
     if reduction == "sum":
         return loss.sum()
-    return loss.mean() if weight is None else loss.sum() / weight.sum()
+    # not `loss.mean()`, whose gradient divides each element where this one divides a scalar
+    return loss.sum() / (loss.numel() if weight is None else weight.sum())
 
 
 def reduce_weighted(loss: Tensor, sample_weight: Tensor | None, reduction: Reduction = "mean") -> Tensor:

@@ -17,6 +17,7 @@ from breadth.nn.losses.contract import (
     binary,
     breaks,
     check_broadcasts,
+    check_reduction,
     check_same_shape,
     check_weight,
     class_axis,
@@ -80,8 +81,8 @@ def cross_entropy(
     batch = labelled(logits, target, weight=weight, sample_weight=sample_weight, ignore_index=ignore_index)
     loss = -batch.log_p_target * batch.weight
     if label_smoothing:
-        even = -_weighted_by_class(batch.log_p, weight).mean(axis).masked_fill(batch.sample_weight == 0, 0.0)
-        loss = loss.lerp(even * batch.sample_weight, label_smoothing)
+        every = -_weighted_by_class(batch.log_p, weight).sum(axis).masked_fill(batch.sample_weight == 0, 0.0)
+        loss = (1 - label_smoothing) * loss + label_smoothing / logits.shape[axis] * (every * batch.sample_weight)
     return reduce_loss(loss, batch.weight, reduction)
 
 
@@ -154,7 +155,11 @@ def binary_cross_entropy_with_logits(
         check_broadcasts("pos_weight", pos_weight, "logits", x)
         pos_weight = pos_weight.to(x)
     # torch's kernel: (1 - t) x - (1 + (w - 1) t) log s(x), with log s(x) = min(x, 0) - log1p(exp(-|x|))
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(x, t, pos_weight=pos_weight, reduction="none")
+    kernel = torch.nn.functional.binary_cross_entropy_with_logits
+    if sample_weight is None:
+        check_reduction(reduction)
+        return kernel(x, t, pos_weight=pos_weight, reduction=reduction)
+    loss = kernel(x, t, pos_weight=pos_weight, reduction="none")
     return reduce_weighted(loss, sample_weight, reduction)
 
 
