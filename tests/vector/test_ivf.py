@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 from breadth.vector.flat import Flat
 from breadth.vector.inverted_lists import InvertedLists
 from breadth.vector.ivf import IVF
-from breadth.vector.ivf_kernels import choose_lists, count_allowed
+from breadth.vector.ivf_kernels import choose_lists, count_allowed, nearest_few
 from tests.vector.contract import CONTRACT, METRICS
 
 
@@ -232,3 +232,16 @@ def test_equal_vectors_need_no_more_than_one_list_with_anything_in_it():
     index = IVF(8, n_lists=10, n_probe=1, n_subvectors=2)
     index.add(np.arange(50), np.ones((50, 8)))
     assert index.search(np.ones((2, 8)), 50).ids.tolist() == [list(range(50))] * 2
+
+
+@pytest.mark.parametrize("few", [1, 7, 40])
+def test_the_nearest_few_are_those_of_a_stable_sort_also_at_ties(few):
+    distance = np.random.default_rng(0).integers(0, 12, size=(50, 40)).astype(np.float32)
+    distance[0] = 3  # all alike
+    out = np.empty((50, few), dtype=np.int64)
+    nearest_few(distance, out)
+    expected = np.argsort(distance, axis=1, kind="stable")[:, :few]
+    least = np.take_along_axis(distance, out, axis=1)
+    assert np.array_equal(np.sort(least, axis=1), np.take_along_axis(distance, expected, axis=1))
+    assert all(len(set(row)) == few for row in out.tolist())
+    assert sorted(out[0]) == list(range(few))

@@ -7,7 +7,7 @@ from numba import njit
 
 from breadth.vector.scan_kernels import exact_score, keep_best_screened, replace_worst
 
-_FEW = 4  # queries of a list too few for a matrix product to pay
+_FEW = 3  # queries of a list too few for a matrix product to pay
 _ROWS = 512  # entries a product
 
 
@@ -19,6 +19,29 @@ def count_allowed(starts, sizes, slots, allowed, out):
         for i in range(starts[l], starts[l] + sizes[l]):
             n += allowed[slots[i]]
         out[l] = n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def nearest_few(distance, out):
+    """out[i]: the columns of the least distances in row i, in any order; of equal ones at the border any.
+
+    distance (q, lists) float32, out (q, few). Each column that is kept is found by looking through the few, which
+    costs less than a partition where they are few.
+    """
+    few = out.shape[1]
+    kept = np.empty(few, dtype=np.float32)
+    for i in range(distance.shape[0]):
+        for j in range(few):
+            kept[j] = distance[i, j]
+            out[i, j] = j
+        worst = kept.argmax()
+        limit = kept[worst]
+        for j in range(np.uint64(few), np.uint64(distance.shape[1])):
+            if distance[i, j] < limit:
+                kept[worst] = distance[i, j]
+                out[i, worst] = j
+                worst = kept.argmax()
+                limit = kept[worst]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -180,7 +203,7 @@ def _decode(codes, centre, codebooks, out):
 def _tables(queries, of_list, ends_of, codebooks):
     """Tables of the queries that meet some list in small company, and the number of each query's table.
 
-    tables[t, 256 m + b]: the product of codeword b of part m with that part of the query.
+    tables[t, m, b]: the product of codeword b of part m with that part of the query; all of a part are one product.
     """
     n_parts, n_words, width = codebooks.shape
     table_of = np.full(queries.shape[0], -1, dtype=np.int64)
@@ -192,14 +215,33 @@ def _tables(queries, of_list, ends_of, codebooks):
                 if table_of[of_list[i]] < 0:
                     table_of[of_list[i]] = n
                     n += 1
-    tables = np.empty((n, 256 * n_parts), dtype=np.float32)
-    for i in range(queries.shape[0]):
-        if table_of[i] >= 0:
-            for m in range(n_parts):
-                part = queries[i, m * width : (m + 1) * width]
-                for b in range(n_words):
-                    tables[table_of[i], 256 * m + b] = _product(part, codebooks[m, b])
+    tables = np.empty((n, n_parts, n_words), dtype=np.float32)
+    of_part = np.empty((n, n_words), dtype=np.float32)
+    part = np.empty((n, width), dtype=np.float32)
+    for m in range(n_parts):
+        for i in range(queries.shape[0]):
+            if table_of[i] >= 0:
+                for f in range(width):
+                    part[table_of[i], f] = queries[i, m * width + f]
+        np.dot(part, codebooks[m].T, of_part)
+        for t in range(n):
+            for b in range(n_words):
+                tables[t, m, b] = of_part[t, b]
     return tables, table_of
+
+
+@njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _looked_up(table, code):
+    """Sum of table[m, code[m]] in two chains: one would wait for each addition before the next."""
+    n = np.uint64(code.shape[0])
+    one = np.uint64(1)
+    even = odd = np.float32(0)
+    for m in range(np.uint64(0), n - n % np.uint64(2), np.uint64(2)):
+        even += table[m, np.uint64(code[m])]
+        odd += table[m + one, np.uint64(code[m + one])]
+    if n % np.uint64(2):
+        even += table[n - one, np.uint64(code[n - one])]
+    return even + odd
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -273,13 +315,10 @@ def _scan_one_coded(
     score, slot = heap_score[query], heap_slot[query]
     base = _product(x, centre)
     limit = np.float32(offset[query, 0] * score[0] + offset[query, 1])
-    n_parts = codes.shape[1]
     for j in range(at.shape[0]):
         i = np.uint64(at[j])
-        value = base
         code = codes[i]
-        for m in range(n_parts):
-            value += table[np.uint64(256 * m + np.int64(code[m]))]
+        value = base + _looked_up(table, code)
         if euclidean:
             value -= half_square[i]
         if value >= limit:

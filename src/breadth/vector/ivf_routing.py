@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from breadth.vector.ivf_kernels import choose_lists
+from breadth.vector.ivf_kernels import choose_lists, nearest_few
 from breadth.vector.scan import equal_blocks, in_blocks
 
+_FEW = 32  # lists up to which looking through those kept is quicker than a partition
 _QUERIES = 256  # queries whose lists are chosen together: fixed, so that threads cannot change a rounding
 
 
@@ -42,7 +43,7 @@ def nearest_lists(
         ends = np.empty(len(distance), dtype=np.int64)
         for some in (True, False):  # the nearest lists, in any order, unless they hold too little
             if some and n_probe < distance.shape[1] and available.all():
-                order = np.argpartition(distance, n_probe - 1, axis=1)[:, :n_probe]
+                order = _nearest(distance, n_probe)
             else:
                 order = np.argsort(distance, axis=1, kind="stable")
             out = np.empty(order.size, dtype=np.int32)
@@ -57,3 +58,12 @@ def nearest_lists(
     first = np.cumsum([0, *(len(lists) for lists, _ in parts)])
     ends = np.concatenate([ends + start for (_, ends), start in zip(parts, first[:-1], strict=True)])
     return np.concatenate([lists for lists, _ in parts]), ends
+
+
+def _nearest(distance: NDArray[np.float32], n_probe: int) -> NDArray[np.int64]:
+    """The columns of the n_probe least distances of each row, in any order."""
+    if n_probe > _FEW:
+        return np.argpartition(distance, n_probe - 1, axis=1)[:, :n_probe]
+    order = np.empty((len(distance), n_probe), dtype=np.int64)
+    nearest_few(distance, order)
+    return order
