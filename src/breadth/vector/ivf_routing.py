@@ -60,7 +60,7 @@ def nearest_lists(
     return np.concatenate([lists for lists, _ in parts]), ends
 
 
-def _nearest(distance: NDArray[np.float32], n_probe: int) -> NDArray[np.int64]:
+def _nearest(distance: NDArray[np.floating], n_probe: int) -> NDArray[np.int64]:
     """The columns of the n_probe least distances of each row, in any order."""
     if n_probe > _FEW:
         return np.argpartition(distance, n_probe - 1, axis=1)[:, :n_probe]
