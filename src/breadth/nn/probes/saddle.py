@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from breadth.nn.calculus import derivatives
 from breadth.nn.probes.curvature import HessianOperator, Loss, lanczos
 
 
@@ -67,7 +68,7 @@ def hessian_index(
     Raises:
         ValueError: if tolerance is not in (0, 1), or as `HessianOperator` and `lanczos` say.
 
-    Cost: n Hessian-vector products and O(n^3) time when exact, else `steps` products.
+    Cost: n backward passes through the gradient and O(n^3) time when exact, else `steps` of them.
     References: Sylvester 1852, Phil. Mag. 4(23); Parlett 1998, theorem 10.1.1 (Cauchy); Dauphin et al. 2014,
         arXiv:1406.2572, section 3.
     Peer: scipy.linalg.ldl's block signs and planted congruences S^T D S, exactly; closed-form index of a linear
@@ -79,7 +80,7 @@ def hessian_index(
     H = HessianOperator(loss, params)
     exact = exact_up_to >= H.n
     if exact:
-        values = torch.linalg.eigvalsh(H.dense())
+        values = torch.linalg.eigvalsh(derivatives(loss, H.params)[2].to(H.gradient))
     else:
         start = torch.randn(H.n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         values, _, _ = lanczos(H, start.to(H.gradient), steps=steps).ritz()
