@@ -116,7 +116,7 @@ def test_values_of_a_small_maze_come_near_the_optimum(double):
         lambda: OneHot(SimulatedMDP(maze, max_steps=20)), double=double, gamma=0.9, net_arch=(32,), batch_size=64,
         learning_rate=1e-2, target_update_interval=100, exploration_fraction=1.0, exploration_final_eps=0.5,
     )  # fmt: skip
-    agent.learn(4000)
+    agent.learn(2500)
     values = agent.q_net(torch.eye(maze.n_states)).detach().numpy()
     np.testing.assert_allclose(values, policy_iteration(maze).q_values, rtol=0, atol=0.1)
 
