@@ -27,6 +27,8 @@ MODULES = (
     "subword",
     "vectors",
     "inverted",
+    "optimizers",
+    "attention",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 SMOKE = "Smoke run: tiny sizes, no cold start. It shows that everything runs; no figure here means anything."

@@ -126,7 +126,7 @@ def test_lbfgs_ends_a_quadratic_and_enough_history_makes_it_quicker(history_size
     torch.testing.assert_close(x.detach(), torch.linalg.solve(H, g), rtol=0, atol=1e-8)
     state = optimizer.state[x]
     assert len(state["old_dirs"]) <= history_size
-    assert state["n_iter"] < {1: 500, 3: 400, 100: 100}[history_size]
+    assert state["n_iter"] < {1: 700, 3: 600, 100: 100}[history_size]
     assert state["func_evals"] < 1.2 * state["n_iter"] + 10, "about one evaluation an iteration"
 
 

@@ -31,7 +31,8 @@ class Adagrad(torch.optim.Optimizer):
         TypeError: if lr is a tensor; from `step`, if a gradient is sparse.
 
     Cost: one state of theta's size; 4 passes in the cache, 1 through memory.
-    Deviations: the diagonal form, unconstrained; eps outside the root, as in torch.
+    Deviations: the diagonal form, unconstrained; eps outside the root, as in torch. Half precision is computed in
+        float32 and rounded when stored.
     References: Duchi, Hazan & Singer 2011, JMLR 12, figure 1 (diagonal); Zeiler 2012, arXiv:1212.5701, section 2.2
         (its rates only fall).
     Peer: torch.optim.Adagrad, every option, float64, 1e-12 relative after 1,000 steps (A).

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 
-@torch.no_grad()
 def weight_decay_(params: Iterable[Tensor], rate: float) -> None:
     """Shrink parameters in place: theta <- (1 - rate) theta.
 
@@ -34,7 +33,8 @@ def weight_decay_(params: Iterable[Tensor], rate: float) -> None:
         raise ValueError(f"rate must be in [0, 1], got {rate}; an optimizer's is lr * weight_decay")
     tensors = list(params)
     if tensors and rate:
-        torch._foreach_mul_(tensors, 1 - rate)
+        with torch.no_grad():
+            torch._foreach_mul_(tensors, 1 - rate)
 
 
 def decay_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

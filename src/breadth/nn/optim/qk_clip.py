@@ -32,7 +32,6 @@ class LogitReporter(Protocol):
         ...
 
 
-@torch.no_grad()
 def qk_clip_(heads: QKHeads, max_logits: Tensor, *, tau: float = 100.0) -> Tensor:
     """Scale W_q and W_k of each head in place, so that its largest logit comes back to tau.
 
@@ -73,13 +72,14 @@ def qk_clip_(heads: QKHeads, max_logits: Tensor, *, tau: float = 100.0) -> Tenso
     gamma = torch.where(max_logits > tau, tau / max_logits, 1.0)
     keys_shared = any(t.shape[0] != n_heads for t in heads.keys)
     split = gamma if keys_shared else gamma.sqrt()
-    for t in heads.queries:
-        t.mul_(_over_heads(split, t))
-    if not keys_shared:
-        for t in heads.keys:
+    with torch.no_grad():
+        for t in heads.queries:
             t.mul_(_over_heads(split, t))
-    for t in heads.shared_key_queries:
-        t.mul_(_over_heads(gamma, t))
+        if not keys_shared:
+            for t in heads.keys:
+                t.mul_(_over_heads(split, t))
+        for t in heads.shared_key_queries:
+            t.mul_(_over_heads(gamma, t))
     return gamma
 
 

@@ -46,6 +46,7 @@ class RMSprop(torch.optim.Optimizer):
         1. eps outside the root and v from 0 without correction, as in torch.
         2. v - m^2 that rounding has made negative counts as 0; torch takes its root and theta becomes NaN, which a
            constant gradient brings about.
+        3. Half precision is computed in float32 and rounded when stored.
     References: Tieleman & Hinton 2012, Coursera lecture 6.5; Graves 2013, arXiv:1308.0850, eqs. 38-45 (centered).
     Peer: torch.optim.RMSprop, every option, float64, 1e-12 relative after 1,000 steps (A).
     In production: use it where published reinforcement-learning settings ask for it; AdamW elsewhere.

@@ -93,7 +93,8 @@ class SGD(torch.optim.Optimizer):
         1. v begins at the first gradient, undamped, as in torch; the rate stands outside v, so that a changed lr acts
            at once on all of it.
         2. Nesterov's step is that of Sutskever et al. written at the point looked ahead to, as in torch.
-        3. Decoupled decay is scaled by lr, as AdamW's in torch; Loshchilov & Hutter scale by the schedule alone.
+        3. Half precision is computed in float32 and rounded when stored.
+        4. Decoupled decay is scaled by lr, as AdamW's in torch; Loshchilov & Hutter scale by the schedule alone.
     References: Robbins & Monro 1951; Polyak 1964; Nesterov 1983; Sutskever et al. 2013, ICML, eqs. 1-4;
         Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 1 and proposition 1.
     Peer: torch.optim.SGD, every option, float64, 1e-12 relative after 1,000 steps (A); decoupled decay, NumPy (B).
