@@ -92,7 +92,7 @@ class A2C:
         cut off by a time limit is continued by the critic's value.
     References: Mnih et al. 2016, arXiv:1602.01783, section 4 and algorithm S3; Schulman et al. 2016, arXiv:1506.02438,
         eq. 16.
-    Peer: stable_baselines3.A2C: its loss and gradient on equal weights and rows (A).
+    Peer: stable_baselines3.A2C: its loss and gradient on equal weights and rows, 2e-5 in its float32 (A).
     In production: use it as the plainest actor-critic; PPO takes fewer steps on nearly everything.
     """
 
