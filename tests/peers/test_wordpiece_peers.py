@@ -52,6 +52,8 @@ def test_ids_of_english_and_code_are_the_peers(peer, ours):
 @pytest.mark.slow
 def test_ids_of_all_of_the_standard_library_are_the_peers(peer, ours):
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
+        if "site-packages" in path.parts:  # whatever is installed; jinja2 has marks that the peer's Unicode lacks
+            continue
         text = path.read_text(encoding="utf-8", errors="replace")
         assert ours(text) == peer.encode(text, add_special_tokens=False).ids, path
 

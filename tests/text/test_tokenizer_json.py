@@ -82,8 +82,8 @@ def test_what_is_malformed_or_unknown_is_named_with_its_place(obj, message):
 def test_a_corrupt_or_truncated_file_is_named(tmp_path):
     path = tmp_path / "tokenizer.json"
     text = json.dumps(WHOLE)
-    for content in (text[:-20], "", "]", "\x00"):
-        path.write_text(content)
+    for content in (text[:-20].encode(), b"", b"]", b"\x00", b"\xe1\xc9 no text"):
+        path.write_bytes(content)
         with pytest.raises(ValueError, match=r"tokenizer.json is not a whole JSON file: .* fetch it again"):
             load_tokenizer_json(path)
     path.write_text(json.dumps(changed(decoder={"type": "CTC"})))

@@ -16,7 +16,7 @@ from breadth.text.bpe_merges import Merge, checked_vocab, merge_arrays, merges_o
 from breadth.text.bpe_train import Progress, train_merges
 from breadth.text.bpe_train_words import Cut, count_corpus, cut_by_pattern, cut_by_text
 from breadth.text.byte_alphabet import BYTE_TO_CHAR, bytes_to_printable
-from breadth.text.patterns import named_pattern, splitter
+from breadth.text.patterns import Scanner, named_pattern, splitter
 
 if TYPE_CHECKING:
     from breadth.text.decode import Decoder
@@ -273,6 +273,15 @@ class BPE:
             return self._encoder.encode(data, ends, with_ends=with_ends, dropout=dropout, seed=seed)
         except UnknownSymbolError as error:
             raise ValueError(self._unknown(data, ends, error.place)) from None
+
+    def encode_short(self, data: NDArray[np.uint8], scanner: Scanner) -> list[int] | None:
+        """Ids of a text of 1 to `bpe_encoder.SHORT` bytes that a scanner cuts; None where `encode_words` has to do it.
+
+        Args:
+            data: UTF-8 of the normalised text, uint8, shape (bytes,).
+            scanner: of the pattern.
+        """
+        return None if self.dropout else self._encoder.encode_short(data, scanner.tables)
 
     def _unknown(self, data: NDArray[np.uint8], ends: NDArray[np.int64], place: int) -> str:
         i = int(np.searchsorted(ends, place, side="right"))

@@ -8,10 +8,6 @@ one its hash, and 255 << 56 | length), then how many ids it has and the ids: up 
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from breadth.text.bpe_encode_merge_kernels import (
     BYTE_LEVEL,
@@ -23,7 +19,8 @@ from breadth.text.bpe_encode_merge_kernels import (
     symbols_of_characters,
 )
 from breadth.text.bpe_train_kernels import hash_bytes
-from breadth.text.scan_kernels import inlined, kernel, part
+from breadth.text.scan_kernels import inlined, kernel, part, scan_text
+from breadth.text.word_kernels import load_word
 
 _SPREAD, _SPREAD_HIGH = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _HALF = np.uint64(32)
@@ -38,18 +35,6 @@ ROWS, POOLED = range(2)  # entries of `used`
 DONE, FULL, UNKNOWN = range(3)
 
 
-@intrinsic
-def _load_word(typingctx, data, i):
-    """Eight bytes of a uint8 array from any place, as uint64."""
-
-    def codegen(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        address = cgutils.gep_inbounds(builder, array.data, arguments[1])
-        return builder.load(builder.bitcast(address, ir.IntType(64).as_pointer()), align=1)
-
-    return types.uint64(data, i), codegen
-
-
 @inlined
 def _key(data, begin, end):
     """The two uint64 that stand for a word."""
@@ -57,8 +42,8 @@ def _key(data, begin, end):
     if length > _SHORT:
         return hash_bytes(data, begin, end), _LONG | np.uint64(length)
     if begin + 16 <= data.size:
-        low = _load_word(data, begin) & _KEEP[np.uintp(length), 0]  # by table: words' lengths cannot be predicted
-        high = _load_word(data, begin + 8) & _KEEP[np.uintp(length), 1]
+        low = load_word(data, begin) & _KEEP[np.uintp(length), 0]  # by table: words' lengths cannot be predicted
+        high = load_word(data, begin + 8) & _KEEP[np.uintp(length), 1]
     else:
         low = high = np.uint64(0)
         for k in range(length):
@@ -204,10 +189,10 @@ def _only(stops, at, end):
 
 
 @part
-def _encode_known(data, ends, word, n_ids, ids, cache, pool):
+def _encode_known(data, ends, n_words, word, n_ids, ids, cache, pool):
     """Write the ids of words from `word` on until one is not in the cache; returns that word and the number of ids."""
     begin = ends[word - 1] if word > 0 else 0
-    while word < ends.size:
+    while word < n_words:
         end = ends[np.uintp(word)]
         if end > begin:
             low, high = _key(data, begin, end)
@@ -222,23 +207,31 @@ def _encode_known(data, ends, word, n_ids, ids, cache, pool):
 
 @kernel
 def encode_words(
-    data, ends, word, n_ids, ids, stops, cache, pool, used, tokens, tokens_pool, pairs, characters, alphabet, sizes,
-    settings, dropout, seed,
+    data, ends, kinds, transducer, word, n_ids, ids, stops, cache, pool, used, tokens, tokens_pool, pairs, characters,
+    alphabet, sizes, settings, dropout, seed,
 ):  # fmt: skip
     """Encode words from `word` on; returns (DONE, words, ids), (FULL, next word, ids) or (UNKNOWN, byte, ids).
 
-    `ids` has room for two more than bytes. `tokens` is a cache of whole words that are tokens whatever merges say,
-    `sizes` the bytes of each token (-1: of no fixed number). `stops` is empty where byte ends are not asked for. With
-    dropout no word is kept, and random numbers depend on `seed` and the word's number.
+    With a `transducer`, `data` is one text that is not empty, and its words are first scanned into `ends`, which has
+    room for three more than bytes. `ids` has room for two more than bytes. `tokens` is a cache of whole words that are
+    tokens whatever merges say, `sizes` the bytes of each token (-1: of no fixed number). `stops` is empty where byte
+    ends are not asked for. With dropout no word is kept, and random numbers depend on `seed` and the word's number.
     """
+    n_words = ends.size
+    if transducer.size > 0:
+        n_words = scan_text(data, 0, data.size, kinds, transducer, ends, 0)
     with_ends = stops.size > 0
+    if dropout == 0 and not with_ends:  # first without the memory that unknown words take: most short texts have none
+        word, n_ids = _encode_known(data, ends, n_words, word, n_ids, ids, cache, pool)
+        if word == n_words:
+            return DONE, word, n_ids
     short_ids, short_stops = np.empty(CACHED, dtype=np.int32), np.empty(CACHED, dtype=np.int64)
     values = np.empty(LINEAR, dtype=np.int64)
     random = np.zeros(1, dtype=np.uint64)
-    while word < ends.size:
+    while word < n_words:
         if dropout == 0 and not with_ends:
-            word, n_ids = _encode_known(data, ends, word, n_ids, ids, cache, pool)
-            if word == ends.size:
+            word, n_ids = _encode_known(data, ends, n_words, word, n_ids, ids, cache, pool)
+            if word == n_words:
                 break
         begin, end = ends[word - 1] if word > 0 else 0, ends[word]
         word += 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,10 @@ from breadth.text.byte_alphabet import CHAR_TO_BYTE, read_only
 
 _FIRST_ROWS, _MOST_ROWS = 1 << 12, 1 << 19  # 128 KB to 16 MB a thread
 _NONE = np.iinfo(np.int64).max
+SHORT = 512  # bytes of a text up to which one call scans and encodes it
+_NO_KINDS, _NO_STATES = read_only(np.empty(0, dtype=np.uint8)), np.empty(0, dtype=np.int32)
+_NO_STOPS = np.empty(0, dtype=np.int64)
+_NO_SEED = np.uint64(0)
 
 
 class UnknownSymbolError(ValueError):
@@ -36,6 +42,33 @@ class Options:
     suffix: str
 
 
+@functools.cache
+def _kernels() -> ModuleType:
+    """Numba is imported where it is first needed."""
+    from breadth.text import bpe_encode_kernels
+
+    return bpe_encode_kernels
+
+
+@functools.cache
+def _kernel_of_short() -> tuple[Callable[..., tuple[int, int, int]], int, int]:
+    """`encode_words` as compiled for the arrays that `encode_short` has, with two of the words that it answers.
+
+    Looking up which compiled function fits the types of twenty arguments takes Numba half as long as the call.
+    """
+    from numba import types
+
+    kernels = _kernels()
+    read = types.Array(types.uint8, 1, "C", readonly=True)
+    ints, ids, words = types.int64[::1], types.int32[::1], types.uint64[:, ::1]
+    table, number = types.int64[:, ::1], types.int64
+    signature = (
+        read, ints, read, ids, number, number, ids, ints, words, ids, ints, words, ids, table, table, ids, ids, ints,
+        types.float64, types.uint64,
+    )  # fmt: skip
+    return kernels.encode_words.get_overload(signature), kernels.DONE, kernels.UNKNOWN
+
+
 class _Cache:
     """Words that one thread has met, with their ids."""
 
@@ -43,6 +76,7 @@ class _Cache:
         self.rows = np.zeros((rows, 4), dtype=np.uint64)
         self.pool = np.empty(4 * rows, dtype=np.int32)
         self.used = np.zeros(2, dtype=np.int64)
+        self.ids, self.ends = np.empty(SHORT + 2, dtype=np.int32), np.empty(SHORT + 3, dtype=np.int64)
 
     def make_room(self) -> None:
         """Four times the rows, or none of the words once that is too many."""
@@ -111,6 +145,10 @@ class Encoder:
             ids = np.fromiter(tokens.values(), dtype=np.int32, count=len(tokens))
             keep_tokens(data, ends, ids, self._whole.rows, self._whole.pool, self._whole.used)
         self._caches: collections.deque[_Cache] = collections.deque()  # its pop and append are atomic
+        self._fixed = (
+            self._whole.rows, self._whole.pool, self._pairs, self._characters, self._alphabet, self._sizes,
+            self._settings,
+        )  # fmt: skip
         self.encode(np.empty(0, dtype=np.uint8), np.empty(0, dtype=np.int64), with_ends=False, dropout=0.0, seed=0)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -120,8 +158,7 @@ class Encoder:
         self, data: NDArray[np.uint8], ends: NDArray[np.int64], *, with_ends: bool, dropout: float, seed: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int64] | None]:
         """Ids of words, and the byte end of each if asked for; `UnknownSymbolError` where there is none."""
-        from breadth.text import bpe_encode_kernels as kernels
-
+        kernels = _kernels()
         # kernels are compiled for one kind of array
         data, ends = read_only(np.ascontiguousarray(data, np.uint8)), np.ascontiguousarray(ends, np.int64)
         ids = np.empty(data.size + 2, dtype=np.int32)  # as many as bytes at the most, and room to overshoot
@@ -134,9 +171,8 @@ class Encoder:
             word = n = 0
             while True:
                 status, word, n = kernels.encode_words(
-                    data, ends, word, n, ids, stops, cache.rows, cache.pool, cache.used, self._whole.rows,
-                    self._whole.pool, self._pairs, self._characters, self._alphabet, self._sizes, self._settings,
-                    dropout, np.uint64(seed),
+                    data, ends, _NO_KINDS, _NO_STATES, word, n, ids, stops, cache.rows, cache.pool, cache.used,
+                    *self._fixed, dropout, np.uint64(seed),
                 )  # fmt: skip
                 if status == kernels.FULL:
                     cache.make_room()
@@ -150,6 +186,34 @@ class Encoder:
         if with_ends:
             stops.resize(n, refcheck=False)
         return ids, stops if with_ends else None
+
+    def encode_short(
+        self, data: NDArray[np.uint8], tables: tuple[NDArray[np.uint8], NDArray[np.int32]]
+    ) -> list[int] | None:
+        """Ids of a text of 1 to SHORT bytes, cut by a scanner's tables; None where a byte has none.
+
+        One call of a kernel, no array made: what surrounds the kernel would take longer than the text.
+        """
+        encode_words, done, unknown = _kernel_of_short()
+        kinds, states = tables
+        try:
+            cache = self._caches.pop()
+        except IndexError:
+            cache = _Cache()
+        try:
+            word = n = 0
+            while True:
+                status, word, n = encode_words(
+                    data, cache.ends, kinds, states, word, n, cache.ids, _NO_STOPS, cache.rows, cache.pool, cache.used,
+                    *self._fixed, 0.0, _NO_SEED,
+                )  # fmt: skip
+                if status == done:
+                    return cache.ids[:n].tolist()
+                if status == unknown:
+                    return None
+                cache.make_room()
+        finally:
+            self._caches.append(cache)
 
 
 def spelt_bytes(vocab: Mapping[str, int], *, byte_level: bool) -> tuple[dict[bytes, int], list[str]]:

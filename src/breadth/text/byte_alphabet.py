@@ -14,6 +14,7 @@ BYTE_TO_CHAR: tuple[str, ...] = tuple(
 CHAR_TO_BYTE: dict[str, int] = {char: byte for byte, char in enumerate(BYTE_TO_CHAR)}
 
 _TO_PRINTABLE = dict(enumerate(BYTE_TO_CHAR))
+_UINT8 = np.dtype(np.uint8)  # made once: looking it up takes longer than a short text's UTF-8
 
 
 def bytes_to_printable(data: bytes) -> str:
@@ -75,7 +76,7 @@ def utf8_bytes(text: str) -> NDArray[np.uint8]:
     Peer: str.encode (A).
     """
     try:
-        return np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+        return np.frombuffer(text.encode(), _UINT8)
     except UnicodeEncodeError as error:
         raise ValueError(
             f"text has the lone surrogate U+{ord(text[error.start]):04X} at character {error.start}, which UTF-8 "

@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 
 from breadth.text.added_tokens import AddedToken
 from breadth.text.align import Piece
+from breadth.text.bpe import BPE
+from breadth.text.bpe_encoder import SHORT
 from breadth.text.byte_alphabet import utf8_bytes
 from breadth.text.encoding import Encoding
 from breadth.text.id_table import IdTable
 from breadth.text.matching import members
 from breadth.text.normalise import ByteLevel as ByteNormalizer
 from breadth.text.normalise import Normalizer
-from breadth.text.pre_tokenize import Metaspace, PreTokenizer, Words, spells_bytes, words_of
+from breadth.text.patterns import Scanner
+from breadth.text.pre_tokenize import Metaspace, PreTokenizer, Words, scanner_of, spells_bytes, words_of
 
 Special = Literal["all"] | Collection[str]
 
@@ -43,6 +46,10 @@ class Cutter:
         # whether a piece begins the text is known without following its characters only in the plainest case
         plain = normalizer is None and isinstance(pre_tokenizer, Metaspace)
         self._follows = self._is_first_special and not plain
+        self._short: tuple[BPE, Scanner] | None = None  # what encodes short texts at once
+        if isinstance(self.model, BPE) and self._reads_bytes and self._is_direct:
+            scanner = scanner_of(pre_tokenizer)
+            self._short = None if scanner is None else (self.model, scanner)
 
     def ignored(self, text: str, allowed: Special, disallowed: Special) -> Collection[AddedToken]:
         """Special tokens that count as ordinary text, after those that are not allowed have been looked for."""
@@ -62,10 +69,20 @@ class Cutter:
 
     def ids(self, text: str, ignored: Collection[AddedToken]) -> list[int]:
         """Ids of a text; special tokens among `ignored` count as ordinary text."""
-        added = self.added
-        if self.normalizer is None and not self._follows and not added.may_occur(text):
-            return self.table.listed(self.model.encode_words(*self._words(text, first=True))[0])
-        utf8_bytes(text)  # a lone surrogate is reported at its place in the whole
+        data = utf8_bytes(text)  # a lone surrogate is reported at its place in the whole
+        if not self._follows and not self.added.in_text.may_occur(text):
+            if self.normalizer is None:
+                plain = text
+            else:
+                plain = self.normalizer(text)
+                data = utf8_bytes(plain)
+            if not self.added.in_normalised.may_occur(plain):
+                if self._short is not None and 0 < data.size <= SHORT:
+                    bpe, scanner = self._short
+                    short = bpe.encode_short(data, scanner)
+                    if short is not None:
+                        return short
+                return self.table.listed(self.model.encode_words(*self._words(plain, first=True))[0])
         ids: list[int] = []
         for piece, token in self._stretches(text, ignored, follow=self._follows):
             if token is not None:

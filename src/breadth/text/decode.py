@@ -21,9 +21,18 @@ class Step(Protocol):
 
     Attributes:
         fused: whether the parts it gives are stretches of one text rather than tokens.
+        settled: whether nothing that came before matters any more: `push(token)` would give `plain(token)`, unless
+            that is None, and leave it so.
     """
 
     fused: bool
+
+    @property
+    def settled(self) -> bool: ...
+
+    def plain(self, token: str) -> str | None:
+        """What a token reads as where nothing before it matters; None for one that may wait for what comes behind."""
+        ...
 
     def push(self, token: str) -> list[str]:
         """Take a token and give the parts that no later token can change."""
@@ -68,6 +77,10 @@ class _EachToken:
 
     def __init__(self, change: Callable[[str], str], *, fused: bool) -> None:
         self._change, self.fused = change, fused
+        self.settled = True
+
+    def plain(self, token: str) -> str:
+        return self._change(token)
 
     def push(self, token: str) -> list[str]:
         return [self._change(token)]
@@ -81,6 +94,10 @@ class _Whole:
 
     def __init__(self, change: Callable[[str], str]) -> None:
         self._change, self._parts, self.fused = change, list[str](), True
+        self.settled = False
+
+    def plain(self, token: str) -> None:
+        return None
 
     def push(self, token: str) -> list[str]:
         self._parts.append(token)
@@ -127,6 +144,16 @@ class _Bytes:
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self.fused = True
 
+    @property
+    def settled(self) -> bool:
+        return not self._utf8.getstate()[0]  # bytes that do not make a character yet
+
+    def plain(self, token: str) -> str | None:
+        try:
+            return token_bytes(token).decode()
+        except UnicodeDecodeError:
+            return None
+
     def push(self, token: str) -> list[str]:
         return [self._utf8.decode(token_bytes(token))]
 
@@ -147,20 +174,35 @@ class ByteFallback:
         return _ByteRuns(fused=fused)
 
 
+def _byte_of(token: str) -> int | None:
+    """The byte that a token `<0x00>` to `<0xFF>` stands for."""
+    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+        try:
+            return int(token[3:5], 16)
+        except ValueError:
+            pass  # a token that looks like one
+    return None
+
+
 class _ByteRuns:
     """Holds a run of bytes back until it ends: only then is it known to be text."""
 
     def __init__(self, *, fused: bool) -> None:
         self._run, self.fused = bytearray(), fused
 
+    @property
+    def settled(self) -> bool:
+        return not self._run
+
+    def plain(self, token: str) -> str | None:
+        return token if _byte_of(token) is None else None
+
     def push(self, token: str) -> list[str]:
-        if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
-            try:
-                self._run.append(int(token[3:5], 16))
-                return []
-            except ValueError:
-                pass  # not a byte: a token that looks like one
-        return [*self.end(), token]
+        byte = _byte_of(token)
+        if byte is None:
+            return [*self.end(), token]
+        self._run.append(byte)
+        return []
 
     def end(self) -> list[str]:
         if not self._run:
@@ -230,6 +272,13 @@ class _StripEnds:
         self._held = ""
         self.fused = True
 
+    @property
+    def settled(self) -> bool:
+        return not self._to_drop and not self._stop
+
+    def plain(self, token: str) -> str:
+        return token
+
     def push(self, token: str) -> list[str]:
         while self._to_drop and token:
             if token[0] != self._content:
@@ -296,6 +345,16 @@ class Sequence:
 class _Chain:
     def __init__(self, steps: list[Step], *, fused: bool) -> None:
         self._steps, self.fused = steps, fused
+
+    @property
+    def settled(self) -> bool:
+        return all(step.settled for step in self._steps)
+
+    def plain(self, token: str) -> str | None:
+        text: str | None = token
+        for step in self._steps:
+            text = None if text is None else step.plain(text)
+        return text
 
     def push(self, token: str) -> list[str]:
         return self._through(0, [token])

@@ -13,10 +13,14 @@ class _FirstToken:
 
     def __init__(self, first: Callable[[str], str], rest: Callable[[str], str]) -> None:
         self._change, self._rest, self.fused = first, rest, False
+        self.settled = False
+
+    def plain(self, token: str) -> str:
+        return self._rest(token)
 
     def push(self, token: str) -> list[str]:
         text = self._change(token)
-        self._change = self._rest
+        self._change, self.settled = self._rest, True
         return [text]
 
     def end(self) -> list[str]:
@@ -106,6 +110,10 @@ class _WordEnds:
     def __init__(self, suffix: str) -> None:
         self._suffix, self.fused = suffix, False
         self._held: str | None = None
+        self.settled = False
+
+    def plain(self, token: str) -> None:
+        return None
 
     def push(self, token: str) -> list[str]:
         held, self._held = self._held, token

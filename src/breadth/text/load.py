@@ -83,7 +83,7 @@ def _read_object(path: Path) -> dict[str, Any]:
         return {}
     try:
         obj = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a whole JSON file: {error}; fetch it again") from None
     if not isinstance(obj, dict):
         raise ValueError(f"{path} must hold an object, got {type(obj).__name__}")

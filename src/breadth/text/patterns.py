@@ -6,7 +6,7 @@ The published patterns have scanners in Numba; any other pattern runs in the `re
 from __future__ import annotations
 
 import functools
-from typing import Literal, Protocol, cast, get_args
+from typing import Literal, Protocol, Self, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,8 +117,7 @@ def splitter(pattern: str) -> Splitter:
     rules = RULES.get(pattern)
     if rules is None:
         return _regex_splitter(pattern)
-    _compile()
-    return functools.partial(_scan, rules=rules)
+    return Scanner(rules)
 
 
 def bert_words(data: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
@@ -145,22 +144,45 @@ def bert_words(data: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.i
     return words[:size], _shrunk(ends, k), _shrunk(starts, k)
 
 
+class Scanner:
+    """The splitter of a published pattern.
+
+    Args:
+        rules: what the pattern asks for.
+
+    Attributes:
+        tables: what `scan_kernels` reads: kinds of characters, and the transducer.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self.tables = kind_table(), transducer(rules)
+        _compile()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Rules]]:
+        return type(self), (self._rules,)  # the tables are megabytes, and made anew in a moment
+
+    def __call__(self, data: NDArray[np.uint8], bounds: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Byte end of each piece, see `Splitter`."""
+        from breadth.text.scan_kernels import scan
+
+        bounds = np.array([data.size]) if bounds is None else np.ascontiguousarray(bounds, np.int64)
+        ends = np.empty(data.size + 3, dtype=np.int64)
+        k = scan(read_only(data), bounds, *self.tables, ends)
+        return _shrunk(ends, int(k))
+
+
 @functools.cache
 def _compile() -> None:
     """Compile the scanner, or load it, where it can be announced: not in each call."""
     from breadth.compilation import announced
-
-    with announced():
-        _scan(np.empty(0, dtype=np.uint8), rules=_GPT2)
-
-
-def _scan(data: NDArray[np.uint8], bounds: NDArray[np.int64] | None = None, *, rules: Rules) -> NDArray[np.int64]:
     from breadth.text.scan_kernels import scan
 
-    bounds = np.array([data.size]) if bounds is None else np.ascontiguousarray(bounds, np.int64)
-    ends = np.empty(data.size + 3, dtype=np.int64)
-    k = scan(read_only(data), bounds, kind_table(), transducer(rules), ends)
-    return _shrunk(ends, int(k))
+    with announced():
+        scan(
+            read_only(np.empty(0, dtype=np.uint8)), np.empty(0, dtype=np.int64), kind_table(), transducer(_GPT2),
+            np.empty(3, dtype=np.int64),
+        )  # fmt: skip
 
 
 def _shrunk(array: NDArray[np.int64], size: int) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from breadth.text.align import Piece, prepended
 from breadth.text.byte_alphabet import bytes_to_printable, printable_to_bytes, utf8_bytes
 from breadth.text.matching import PUNCTUATION, WHITE_SPACE, Pattern, Regex, find_spans, members
-from breadth.text.patterns import RULES, Splitter, bert_words, splitter
+from breadth.text.patterns import RULES, Scanner, Splitter, bert_words, splitter
 
 Words = tuple[NDArray[np.uint8], NDArray[np.int64]]
 Behaviour = Literal["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]
@@ -322,8 +322,21 @@ class Sequence:
 
     def split(self, text: str) -> Words:
         """The bytes of a text's words, one behind the other, and the end of each word."""
-        match self.pretokenizers:
-            # how Llama 3, Qwen, OLMo 2 and GPT-OSS are written
-            case (Split() as split, ByteLevel(add_prefix_space=False, use_regex=False)) if split._is_scanned:
-                return split.split(text)
-        return split_pieces(self, text)
+        scanner = scanner_of(self)
+        if scanner is None:
+            return split_pieces(self, text)
+        data = utf8_bytes(text)
+        return data, scanner(data)
+
+
+def scanner_of(pre_tokenizer: PreTokenizer | None) -> Scanner | None:
+    """The scanner that by itself does all of a byte-level pre-tokenizer's work; None where there is none such."""
+    match pre_tokenizer:
+        case ByteLevel(add_prefix_space=False, use_regex=True):
+            found = splitter("gpt2")
+        # how Llama 3, Qwen, OLMo 2 and GPT-OSS are written
+        case Sequence((Split() as split, ByteLevel(add_prefix_space=False, use_regex=False))) if split._is_scanned:
+            found = split._splitter
+        case _:
+            return None
+    return found if isinstance(found, Scanner) else None

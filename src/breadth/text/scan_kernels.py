@@ -41,6 +41,37 @@ def entry_beyond_ascii(data, i, n, table):
     return table[np.uintp(point)], length
 
 
+@part
+def scan_text(data, i, n, kinds, transducer, ends, k):
+    """Write the byte end of every piece of the text data[i:n], i < n, to ends[k:]; returns the next k."""
+    state = np.int64(0)
+    mark = previous = i
+    while i < n:
+        byte = data[np.uintp(i)]
+        if byte < 0x80:
+            kind, length = kinds[np.uintp(byte)], 1
+        else:
+            kind, length = entry_beyond_ascii(data, i, n, kinds)
+        entry = np.int64(transducer[np.uintp(state + kind)])
+        ends[np.uintp(k)] = mark
+        k += entry & 1
+        ends[np.uintp(k)] = previous
+        k += (entry >> 1) & 1
+        ends[np.uintp(k)] = i
+        k += (entry >> 2) & 1
+        mark = i if entry & SET_BEFORE else i + length if entry & SET_BEHIND else mark
+        previous = i
+        i += length
+        state = entry >> STATE_SHIFT
+    entry = np.int64(transducer[np.uintp(state + END)])
+    ends[np.uintp(k)] = mark
+    k += entry & 1
+    ends[np.uintp(k)] = previous
+    k += (entry >> 1) & 1
+    ends[np.uintp(k)] = n
+    return k + 1
+
+
 @kernel
 def scan(data, bounds, kinds, transducer, ends):
     """Write the byte end of every piece to `ends`, which has room for three more than bytes; returns how many.
@@ -50,32 +81,7 @@ def scan(data, bounds, kinds, transducer, ends):
     """
     i = k = 0
     for n in bounds:
-        if i >= n:
-            continue
-        state = np.int64(0)
-        mark = previous = i
-        while i < n:
-            byte = data[np.uintp(i)]
-            if byte < 0x80:
-                kind, length = kinds[np.uintp(byte)], 1
-            else:
-                kind, length = entry_beyond_ascii(data, i, n, kinds)
-            entry = np.int64(transducer[np.uintp(state + kind)])
-            ends[np.uintp(k)] = mark
-            k += entry & 1
-            ends[np.uintp(k)] = previous
-            k += (entry >> 1) & 1
-            ends[np.uintp(k)] = i
-            k += (entry >> 2) & 1
-            mark = i if entry & SET_BEFORE else i + length if entry & SET_BEHIND else mark
-            previous = i
-            i += length
-            state = entry >> STATE_SHIFT
-        entry = np.int64(transducer[np.uintp(state + END)])
-        ends[np.uintp(k)] = mark
-        k += entry & 1
-        ends[np.uintp(k)] = previous
-        k += (entry >> 1) & 1
-        ends[np.uintp(k)] = n
-        k += 1
+        if i < n:
+            k = scan_text(data, i, n, kinds, transducer, ends, k)
+            i = n
     return k

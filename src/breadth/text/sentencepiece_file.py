@@ -25,7 +25,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         if at >= len(data):
-            raise ValueError("truncated in a number")
+            raise ValueError("is truncated in a number")
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
@@ -52,7 +52,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         if wire == 2:
             size, at = _varint(data, at)
         if at + size > len(data):
-            raise ValueError(f"truncated in field {number}: {size} bytes at {at} of {len(data)}")
+            raise ValueError(f"is truncated in field {number}: {size} bytes at {at} of {len(data)}")
         yield number, data[at : at + size]
         at += size
 

@@ -193,6 +193,21 @@ class _Pieces:
         self._strip = math.inf if decoder.strip is None else decoder.strip  # leading ▁ that may still go
         self._held = b""
 
+    @property
+    def settled(self) -> bool:
+        return not self._held and not self._strip
+
+    def plain(self, token: str) -> str | None:
+        """What a piece reads as in the midst of a text; None for a byte."""
+        match self._decoder.types.get(token):
+            case "byte":
+                return None
+            case "control":
+                return ""
+            case "unknown":
+                return self._decoder.unk_surface
+        return token.replace("▁", " ")
+
     def _flushed(self) -> list[str]:
         """What held bytes read as: each byte that is part of no character is one U+FFFD."""
         held, self._held = self._held, b""

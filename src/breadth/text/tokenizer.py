@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from breadth.text.added_tokens import AddedToken, AddedTokens
 from breadth.text.cutter import Cutter, Special
-from breadth.text.decode import ByteLevel, Decoder, decode_tokens
+from breadth.text.decode import ByteLevel, Decoder
+from breadth.text.decode_table import DecodeTable
 from breadth.text.encoding import Encoding, Padding, Truncation, pad, truncate
 from breadth.text.id_table import IdTable
 from breadth.text.model import Model
@@ -82,6 +83,8 @@ class Tokenizer:
         self._added = AddedTokens(added_tokens, normalizer)
         self._ids = IdTable(model, self._added)
         self._cutter = Cutter(self._ids, normalizer, pre_tokenizer)
+        self._texts = DecodeTable(decoder, self._ids)
+        self._is_byte_level = isinstance(decoder, ByteLevel)
 
     def replace(self, **changes: Any) -> Self:
         """Another tokenizer with some of the arguments changed."""
@@ -144,11 +147,14 @@ class Tokenizer:
             given = text if pair is None else (text, pair)
             options = {"allowed_special": allowed_special, "disallowed_special": disallowed_special}
             return self._padded([self._encoding(given, add_special_tokens, **options)])[0].ids
-        ids = self._cutter.ids(text, self._cutter.ignored(text, allowed_special, disallowed_special))
-        if not add_special_tokens or self._frame == ([], []):
+        ignored = ()
+        if allowed_special != "all" or disallowed_special or type(text) is not str:
+            ignored = self._cutter.ignored(text, allowed_special, disallowed_special)
+        ids = self._cutter.ids(text, ignored)
+        if not add_special_tokens:
             return ids
         before, after = self._frame
-        return [*before, *ids, *after]
+        return [*before, *ids, *after] if before or after else ids
 
     def encode_with_offsets(
         self,
@@ -266,9 +272,9 @@ class Tokenizer:
 
         Peer: tokenizers.Tokenizer.decode, exact (A).
         """
-        if isinstance(self.decoder, ByteLevel):
-            return self.decode_bytes(ids, skip_special_tokens=skip_special_tokens).decode("utf-8", "replace")
-        return decode_tokens(self.decoder, self.tokens_of(ids, skip_special_tokens=skip_special_tokens))
+        if self._is_byte_level:
+            return self._ids.bytes_of(ids, skip_special_tokens=skip_special_tokens).decode("utf-8", "replace")
+        return self._texts.text(self._ids.listed_ids(ids, skip_special_tokens=skip_special_tokens))
 
     def decode_batch(self, batch: Iterable[Iterable[int]], *, skip_special_tokens: bool = False) -> list[str]:
         """Texts of many lists of ids."""
@@ -287,7 +293,7 @@ class Tokenizer:
         Raises:
             ValueError: if an id is of no token; it names the id and its place.
         """
-        if not isinstance(self.decoder, ByteLevel):
+        if not self._is_byte_level:
             return self.decode(ids, skip_special_tokens=skip_special_tokens).encode()
         return self._ids.bytes_of(ids, skip_special_tokens=skip_special_tokens)
 

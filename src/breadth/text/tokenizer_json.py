@@ -104,10 +104,9 @@ def load_tokenizer_json(path: str | Path) -> Tokenizer:
     References: `tokenizers` 0.23, serialisation of `Tokenizer`.
     Peer: tokenizers.Tokenizer.from_file, the layouts of twelve families, exact (A).
     """
-    text = Path(path).read_text(encoding="utf-8")
     try:
-        obj = json.loads(text)
-    except json.JSONDecodeError as error:
+        obj = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a whole JSON file: {error}; fetch it again") from None
     try:
         return tokenizer_from_json(obj)
