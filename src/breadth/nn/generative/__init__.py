@@ -1,0 +1,1 @@
+"""Models of the data themselves: a variational autoencoder."""
