@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 # float32: 512 KiB a tensor, so that a rule's four or five stay in a third-level cache; a quarter of it, which would fit
-# the second level, loses more by the number of calls: measured 1.1 to 1.6 times as slow
+# the second level, loses more by the number of calls: measured up to a quarter slower
 ELEMENTS_PER_THREAD = 131_072
 # where a launch costs more than a pass; bounds what a rule's temporaries take there
 ELEMENTS_PER_LAUNCH = 1 << 24
