@@ -2,15 +2,34 @@
 
 from breadth.nn.attention.attend import Engine, attend
 from breadth.nn.attention.diversity import head_diversity_penalty, head_similarity
+from breadth.nn.attention.kernelized import LinearState
+from breadth.nn.attention.linear import LinearAttention, linear_attention, linear_attention_step
+from breadth.nn.attention.linformer import LinformerAttention, linformer_attention
 from breadth.nn.attention.masks import causal_mask, window_mask
 from breadth.nn.attention.naive import attention_weights
+from breadth.nn.attention.performer import (
+    PerformerAttention,
+    performer_attention,
+    positive_features,
+    random_projection,
+)
 
 __all__ = [
     "Engine",
+    "LinearAttention",
+    "LinearState",
+    "LinformerAttention",
+    "PerformerAttention",
     "attend",
     "attention_weights",
     "causal_mask",
     "head_diversity_penalty",
     "head_similarity",
+    "linear_attention",
+    "linear_attention_step",
+    "linformer_attention",
+    "performer_attention",
+    "positive_features",
+    "random_projection",
     "window_mask",
 ]

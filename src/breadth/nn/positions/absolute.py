@@ -134,6 +134,8 @@ class NoPE(nn.Module):
     scores that reads 1 from the first token and 0 from others gives exactly 1 / t, from which later layers can tell
     where they are.
 
+    Args: none.
+
     Cost: none.
     References: Haviv et al. 2022, arXiv:2203.16634; Kazemnejad et al. 2023, arXiv:2305.19466, theorem 1 (absolute
         positions from the causal mask) and theorem 2 (relative ones).
