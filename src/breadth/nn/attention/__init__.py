@@ -6,6 +6,7 @@ from breadth.nn.attention.kernelized import LinearState
 from breadth.nn.attention.linear import LinearAttention, linear_attention, linear_attention_step
 from breadth.nn.attention.linformer import LinformerAttention, linformer_attention
 from breadth.nn.attention.masks import causal_mask, window_mask
+from breadth.nn.attention.multi_head import MultiheadAttention
 from breadth.nn.attention.naive import attention_weights
 from breadth.nn.attention.performer import (
     PerformerAttention,
@@ -19,6 +20,7 @@ __all__ = [
     "LinearAttention",
     "LinearState",
     "LinformerAttention",
+    "MultiheadAttention",
     "PerformerAttention",
     "attend",
     "attention_weights",
