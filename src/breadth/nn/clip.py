@@ -196,7 +196,7 @@ def _wide(t: Tensor) -> torch.dtype:
 
 def _norm(tensors: list[Tensor], p: float) -> Tensor:
     def is_long(t: Tensor) -> bool:
-        return t.device.type == "cpu" and t.numel() > 2 * _ROW and t.is_contiguous()
+        return t.device.type == "cpu" and t.numel() > 16 * _ROW and t.is_contiguous()
 
     device = tensors[0].device
     norms: list[Tensor] = []
