@@ -27,6 +27,7 @@ MODULES = (
     "subword",
     "vectors",
     "inverted",
+    "linear_attention",
     "optimizers",
     "attention",
 )
