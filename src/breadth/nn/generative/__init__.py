@@ -1,1 +1,1 @@
-"""Models of the data themselves: a variational autoencoder."""
+"""Models of the data themselves: a variational autoencoder and a generative adversarial network."""

@@ -29,9 +29,10 @@ class VAE(nn.Module):
         latent_size: entries of z, >= 1.
         likelihood: "gaussian" for real-valued x, "bernoulli" for x in {0, 1}.
         beta: weight of the KL in `loss`, >= 0; `elbo` and `log_likelihood` never see it.
+        log_var_shape: of log_var, to broadcast to x: () is one variance for all entries, (features,) one for each.
 
     Attributes:
-        log_var: of "gaussian", the logarithm of one variance for all entries of x, learnt; starts at 0.
+        log_var: of "gaussian", the logarithm of the variance given z, learnt; starts at 0.
 
     Raises:
         ValueError: if latent_size or beta is out of range, or the likelihood is unknown.
@@ -51,6 +52,7 @@ class VAE(nn.Module):
         latent_size: int,
         likelihood: Likelihood = "gaussian",
         beta: float = 1.0,
+        log_var_shape: tuple[int, ...] = (),
     ):
         super().__init__()
         if latent_size < 1:
@@ -62,7 +64,7 @@ class VAE(nn.Module):
         self.encoder, self.decoder = encoder, decoder
         self.latent_size, self.beta = latent_size, beta
         self.likelihood: Likelihood = likelihood
-        self.log_var = nn.Parameter(torch.zeros(())) if likelihood == "gaussian" else None
+        self.log_var = nn.Parameter(torch.zeros(log_var_shape)) if likelihood == "gaussian" else None
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log_var of q(z | x), each (batch, latent_size)."""
