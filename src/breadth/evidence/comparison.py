@@ -25,6 +25,7 @@ NAMES: Mapping[str, str] = {  # comparison: its question, so that a list of them
     "regressors": "Which kind of regressor suits this table?",
     "tokenizers": "Which tokenizer makes the shortest sequences of this text, and at what cost?",
     "ann": "Which vector index finds the nearest neighbours, and how fast?",
+    "attention": "What does attention cost with length, and what do its approximations lose?",
     "similarity": "Do cosine, dot product and Euclidean distance find the same neighbours?",
 }
 
@@ -151,7 +152,9 @@ def lay_out(
         raise ValueError("no data set was given")
     family = prepared[0].problem.family
     if family not in comparison.families:
-        other = {"regression": "regressors", "classification": "classifiers"}.get(family, "tokenizers or ann")
+        other = {"regression": "regressors", "classification": "classifiers"}.get(
+            family, "tokenizers, ann or attention"
+        )
         raise ValueError(
             f"{comparison.name!r} judges {comparison.families[0]} and the target of {prepared[0].table.name!r} makes "
             f"it {family}; use `breadth compare {other}`, or another target"

@@ -31,6 +31,7 @@ MEASURES: Mapping[Family, tuple[Measure, ...]] = {
         Measure("restored", "higher", margin=0.01),
     ),
     "search": (Measure("recall@10", "higher", margin=0.005),),
+    "attention": (Measure("relative error", "lower", margin=0.01),),
 }
 K = 10  # neighbours that a search is asked for
 
@@ -46,10 +47,13 @@ def answers(problem: Problem, X_train: NDArray, X: NDArray, y: NDArray) -> NDArr
 
     Returns:
         y, shape (n,); for tokenization X; for search the indices of each row's nearest training rows, shape (n, K),
-        computed in float64 from all of them, equal ones by index.
+        computed in float64 from all of them, equal ones by index; for attention the exact outputs, in float64,
+        shape (n, heads, length, head_dim).
     """
     if problem.task == "tokenization":
         return X
+    if problem.task == "attention":
+        return _attended(X)
     return _nearest(problem, X_train, X) if problem.task == "search" else y
 
 
@@ -57,7 +61,7 @@ def work(problem: Problem, X: NDArray) -> float | None:
     """How much a prediction of the rows X does, in the unit of the task's rate; None where it has none."""
     if problem.task == "tokenization":
         return sum(len(text.encode("utf-8", "surrogatepass")) for text in X) / 1e6
-    return float(len(X)) if problem.task == "search" else None
+    return {"search": float(len(X)), "attention": float(len(X) * problem.n_features)}.get(problem.task)
 
 
 def _nearest(problem: Problem, X_train: NDArray, X: NDArray) -> NDArray[np.intp]:
@@ -69,14 +73,27 @@ def _nearest(problem: Problem, X_train: NDArray, X: NDArray) -> NDArray[np.intp]
     return np.argsort(far, axis=1, kind="stable")[:, :K]
 
 
+def _attended(X: NDArray) -> NDArray[np.float64]:
+    """softmax(q k^T / sqrt(E)) v of each sequence, head by head: all scores of one head are in memory at a time."""
+    out = np.empty((len(X), *X.shape[2:]))
+    for i, head in np.ndindex(len(X), X.shape[2]):
+        q, k, v = X[i, :, head].astype(np.float64)
+        scores = q @ k.T / np.sqrt(q.shape[-1])
+        scores = np.exp(scores - scores.max(-1, keepdims=True))
+        out[i, head] = scores @ v / scores.sum(-1, keepdims=True)
+    return out
+
+
 def score(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
     """Every measure of the task on held-out rows; one that is undefined there (AUC of a single class) is left out.
 
     Args:
         problem: the task and its number of classes.
-        y: what `answers` gave: class codes or real targets, shape (n,); texts; or true neighbours, shape (n, K).
+        y: what `answers` gave: class codes or real targets, shape (n,); texts; true neighbours, shape (n, K); or exact
+            outputs of attention.
         predicted: class probabilities, shape (n, classes), or predictions, shape (n,); for tokenization the number of
-            tokens and of unknown ones, shape (n, 2); for search the indices of training rows found, shape (n, K).
+            tokens and of unknown ones, shape (n, 2); for search the indices of training rows found, shape (n, K); for
+            attention its outputs, shape of y.
 
     Raises:
         ValueError: if predicted has the wrong shape or is not finite.
@@ -91,6 +108,8 @@ def score(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
     if problem.task == "search":
         found = (predicted[:, :, None] == y[:, None, :]).any(axis=1)
         return {"recall@10": float(found.mean())}
+    if problem.task == "attention":
+        return {"relative error": float(np.linalg.norm(predicted - y) / np.linalg.norm(y))}
     if problem.family == "regression":
         values = {
             "RMSE": metrics.root_mean_squared_error(y, predicted),
@@ -137,7 +156,12 @@ def _plain(name: str) -> str:
 
 
 def _check(problem: Problem, y: NDArray, predicted: NDArray) -> None:
-    columns = {"classification": (problem.n_classes,), "tokenization": (2,), "search": y.shape[1:]}
+    columns = {
+        "classification": (problem.n_classes,),
+        "tokenization": (2,),
+        "search": y.shape[1:],
+        "attention": y.shape[1:],
+    }
     shape = (len(y), *columns.get(problem.family, ()))
     if predicted.shape != shape:
         raise ValueError(f"predictions must have shape {shape}, got {predicted.shape}")

@@ -32,6 +32,7 @@ OURS: Mapping[Family, tuple[str, ...]] = {
     "regression": ("tabular", "stats"),
     "tokenization": ("text", "evidence/contenders_text.py"),
     "search": ("vector", "tabular", "evidence/contenders_search.py"),
+    "attention": ("nn/attention", "evidence/contenders_attention.py"),
 }
 PACKAGES = {  # origin: distributions whose version decides its numbers
     "breadth": ("numpy", "scipy", "numba", "scikit-learn"),
@@ -39,6 +40,7 @@ PACKAGES = {  # origin: distributions whose version decides its numbers
     "xgboost": ("numpy", "xgboost", "xgboost-cpu"),
     "scikit-learn": ("numpy", "scipy", "scikit-learn"),
     "faiss": ("numpy", "faiss-cpu"),
+    "torch": ("numpy", "torch"),
 }
 
 

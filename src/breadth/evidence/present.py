@@ -196,7 +196,7 @@ def _legend(study: Study) -> list[str]:
     ]
     lines += [
         "- Times: medians of the serial pass; ÷ base: median of ratios to the baseline in the same round. Memory: "
-        "growth of the process at its peak during fit. Model: bytes of the pickle.",
+        "growth of the process at its peak during fit (attention: during prediction). Model: bytes of the pickle.",
     ] * _timed(study)
     lines += [f"- {name}: {value}" for name, value in study.signature.items() if name != "tuning"]
     return lines

@@ -1,4 +1,4 @@
-"""A data set as a contender meets it: numbers, documents or vectors, and the facts that choose its estimator."""
+"""A data set as a contender meets it: numbers, texts, vectors or sequences, and the facts that choose its estimator."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 Task = Literal["binary", "multiclass", "regression"]
 Metric = Literal["cosine", "dot", "euclidean"]
-Family = Literal["classification", "regression", "tokenization", "search"]
+Family = Literal["classification", "regression", "tokenization", "search", "attention"]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What a contender's factory may know before it sees a row."""
 
-    task: Task | Literal["tokenization", "search"]
+    task: Task | Literal["tokenization", "search", "attention"]
     n_classes: int
     n_features: int
     categorical: tuple[int, ...] = ()  # columns that hold category codes
@@ -196,6 +196,34 @@ def from_vectors(name: str, vectors: ArrayLike, *, metric: Metric, note: str = "
     return Prepared(
         table=Table(name, "search", *X.shape, note="; ".join(facts), rate_unit="queries/s"),
         problem=Problem(task="search", n_classes=0, n_features=X.shape[1], metric=metric),
+        X=X,
+        y=np.zeros(len(X)),
+        digest=digest.hexdigest(),
+    )
+
+
+def from_sequences(name: str, qkv: ArrayLike, *, note: str = "") -> Prepared:
+    """Prepare queries, keys and values, for kinds of attention that are held against the exact one.
+
+    Args:
+        name: what tables call them.
+        qkv: finite, shape (n, 3, heads, length, head_dim).
+        note: provenance.
+
+    Raises:
+        ValueError: if the shape is another, or an entry is not finite.
+    """
+    X = np.ascontiguousarray(qkv, dtype=np.float32)
+    if X.ndim != 5 or X.shape[1] != 3 or not X.size or not np.isfinite(X).all():
+        raise ValueError(
+            f"data set {name!r}: qkv must be finite, shape (n, 3, heads, length, head_dim), got shape {X.shape}"
+        )
+    digest = hashlib.sha256(repr(X.shape).encode())
+    digest.update(X.tobytes())
+    facts = [*([note] if note else []), f"{X.shape[2]} heads of {X.shape[4]} dimensions"]
+    return Prepared(
+        table=Table(name, "attention", X.shape[0], X.shape[3], note="; ".join(facts), rate_unit="tokens/s"),
+        problem=Problem(task="attention", n_classes=0, n_features=X.shape[3]),
         X=X,
         y=np.zeros(len(X)),
         digest=digest.hexdigest(),

@@ -108,7 +108,7 @@ def cost(study: Study, table: Table, timed: list[tuple[Contender, Speed]]) -> Gr
         Head(f"÷ {study.baseline}", hint="fit time over the baseline's in the same round, median over rounds"),
         Head("predict ↓", hint="median over rounds"),
         Head(f"÷ {study.baseline}", hint="predict time over the baseline's in the same round, median over rounds"),
-        Head("peak memory ↓", hint="growth of the process at its peak during fit"),
+        Head("peak memory ↓", hint="growth of the process at its peak during fit; of attention, during prediction"),
         Head("model size ↓", hint="bytes of the pickle"),
         *([Head(f"{table.rate_unit} ↑", hint="work of a prediction in a second, median over rounds")] * bool(unit)),
     )

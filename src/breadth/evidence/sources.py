@@ -1,4 +1,4 @@
-"""Texts and vectors to compare on: what every machine has, and the user's files."""
+"""Texts, vectors and sequences to compare on: what every machine has, and the user's files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from breadth.evidence.problem import Prepared, from_documents, from_vectors
+from breadth.evidence.problem import Prepared, from_documents, from_sequences, from_vectors
 
 DOCUMENT = 4096  # characters from which a file's lines make a document
 TEXTS = {
@@ -21,6 +21,12 @@ VECTORS = {
     "lsa_unit": "the same, scaled to length 1",
     "clustered": "100 Gaussian clusters in 64 dimensions, unit spread around centres of unit spread",
 }
+SEQUENCES = {
+    "diffuse": "standard normal queries, keys and values: every key counts",
+    "focused": "the same, queries and keys of standard deviation 2: a few keys count, anywhere",
+    "local": "queries and keys that are waves of their position, and noise: near keys count",
+}
+LENGTH, HEADS, HEAD_DIM, N_SEQUENCES = 1024, 2, 64, 10
 SIZE = {"lsa": 12_000, "lsa_unit": 12_000, "clustered": 12_000}
 
 
@@ -80,14 +86,51 @@ def read_vectors(name: str, encoding: str = "utf-8") -> Prepared:
         if kind == "lsa_unit":
             vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return from_vectors(name, vectors, metric="cosine", note=VECTORS[kind])
-    path = _file(name, VECTORS)
+    return from_vectors(Path(name).stem, _array(name, VECTORS), metric="cosine", note=f"file {Path(name).name}")
+
+
+def read_sequences(name: str, encoding: str = "utf-8") -> Prepared:
+    """Queries, keys and values by the name of a kind, or from a .npy file.
+
+    Args:
+        name: "diffuse", "focused" or "local", with `:length` for that many tokens; or a file of NumPy's, shape
+            (n, 3, heads, length, head_dim): what your own model attends with.
+        encoding: ignored.
+
+    Raises:
+        ValueError: if there is neither such a kind nor such a file, or the file holds something else.
+    """
+    kind, _, count = name.partition(":")
+    if kind in SEQUENCES:
+        if count and not (count.isdecimal() and int(count) > 0):
+            raise ValueError(f"--data {name}: {count!r} is no number of tokens; write {kind}:{LENGTH}")
+        return from_sequences(name, _sequences(kind, int(count) if count else LENGTH), note=SEQUENCES[kind])
+    return from_sequences(Path(name).stem, _array(name, SEQUENCES), note=f"file {Path(name).name}")
+
+
+def _array(name: str, known: dict[str, str]) -> NDArray:
+    """What a .npy file of numbers holds."""
+    path = _file(name, known)
     try:
-        vectors = np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise ValueError(f"{name}: not a .npy file of numbers ({error}); write one with numpy.save") from error
-    if not isinstance(vectors, np.ndarray) or vectors.dtype.kind not in "fiu":
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise ValueError(f"{name}: holds no array of real numbers; write one with numpy.save")
-    return from_vectors(path.stem, vectors, metric="cosine", note=f"file {path.name}")
+    return array
+
+
+def _sequences(kind: str, length: int) -> NDArray[np.float32]:
+    rng = np.random.default_rng(0)
+    qkv = rng.normal(size=(N_SEQUENCES, 3, HEADS, length, HEAD_DIM)).astype(np.float32)
+    if kind == "focused":
+        qkv[:, :2] *= 2
+    elif kind == "local":
+        frequencies = np.geomspace(1e-3, 2, HEAD_DIM // 2)
+        angles = np.arange(length)[:, None] * frequencies
+        waves = np.concatenate([np.cos(angles), np.sin(angles)], axis=1)  # q . k / sqrt(E) is largest at equal places
+        qkv[:, :2] = 0.3 * qkv[:, :2] + np.sqrt(2) * waves.astype(np.float32)
+    return qkv
 
 
 def _file(name: str, known: dict[str, str]) -> Path:
