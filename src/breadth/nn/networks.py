@@ -45,7 +45,7 @@ class MLP(nn.Module):
 
     Cost: O(batch x sum of products of neighbouring widths).
     References: Rumelhart, Hinton & Williams 1986, Nature 323; He et al. 2016, arXiv:1512.03385, eq. 1 (residual).
-    Peer: NumPy's product written out, and scikit-learn's MLPClassifier with its weights copied, float64, 1e-12 (A).
+    Peer: scikit-learn's MLPRegressor with its weights copied, float64, 1e-12 (A).
     In production: use gradient boosting on tables first; an MLP where inputs are dense and many.
     """
 
