@@ -85,3 +85,12 @@ def test_mistakes_end_with_one_line_and_status_two(trained, tmp_path, capsys):
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1") * 10)
     assert main(["tokenizer", "train", str(tmp_path / "latin.txt"), "-o", str(tmp_path / "x.json")]) == 2
     assert "name its encoding with --encoding" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("kind", "name"), [("unigram", "t.json"), ("wordpiece", "t.tiktoken"), ("bpe", "t.model")])
+def test_a_format_that_cannot_hold_the_kind_is_refused_before_training(kind, name, tmp_path, capsys):
+    absent = tmp_path / "never-read.txt"
+    assert main(["tokenizer", "train", str(absent), "--kind", kind, "-o", str(tmp_path / name)]) == 2
+    said = capsys.readouterr().err
+    assert f"--kind {kind} is written as" in said
+    assert "never-read" not in said

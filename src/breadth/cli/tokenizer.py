@@ -24,6 +24,9 @@ tokenizer = App(
 )
 
 
+FORMATS = {"bpe": (".json", ".tiktoken", ""), "wordpiece": (".json", ""), "unigram": (".model",)}  # what can hold each
+
+
 @tokenizer.command
 def train(
     *files: Path,
@@ -50,6 +53,9 @@ def train(
     if pattern is not None and kind != "bpe":
         raise ValueError(f"--pattern belongs to --kind bpe, got --kind {kind}")
     _check_output(output)
+    if output.suffix.casefold() not in FORMATS[kind]:  # before minutes of training, not after
+        forms = " or ".join(f"NAME{suffix}" if suffix else "a folder" for suffix in FORMATS[kind])
+        raise ValueError(f"--output {output}: --kind {kind} is written as {forms}")
     options: dict[str, Any] = {"vocab_size": vocab_size}
     if special:
         options["special_tokens"] = tuple(special)

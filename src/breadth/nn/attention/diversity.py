@@ -27,7 +27,7 @@ def head_similarity(x: Tensor) -> Tensor:
     Cost: O(B H^2 L S) time, one product a batch; O(B H L S) memory.
     References: Li et al. 2018, arXiv:1810.10183, eq. 8 (of outputs).
     Peer: NumPy's double loop over the heads, value and gradient, float64, 1e-12 (B).
-    In production: look at it through `breadth.nn.probes.attention_collapse`.
+    In production: watch it while training; heads that stay near 1 do the work of one.
     """
     if x.dim() < 3:
         raise ValueError(f"x must have shape (batch, heads, ...), got {tuple(x.shape)}")
