@@ -113,9 +113,9 @@ def test_a_comparison_names_its_baseline_its_data_and_a_dummy(name):
     assert comparison.name == name
     assert comparison.baseline in listed
     assert len(set(map(slug, listed))) == len(listed)
-    if comparison.read is not None:  # no tables: texts or vectors, and a reference that needs no learning
-        assert {"bytes", "breadth flat", "cosine"} & set(listed)
-        known = {*sources.TEXTS, *sources.VECTORS}
+    if comparison.read is not None:  # no tables: texts, vectors or sequences, and a reference that needs no learning
+        assert {"bytes", "breadth flat", "cosine", "mean of values"} & set(listed)
+        known = {*sources.TEXTS, *sources.VECTORS, *sources.SEQUENCES}
         assert {d.partition(":")[0] for d in comparison.data + comparison.quick_data} <= known
         return
     assert "dummy" in listed

@@ -57,6 +57,10 @@ def _torch(seed: int, settings: Settings) -> Attend:
     return scaled_dot_product_attention
 
 
+def _uniform(seed: int, settings: Settings) -> Attend:
+    return lambda q, k, v: v.mean(2, keepdim=True).expand_as(v)
+
+
 def _linear(seed: int, settings: Settings) -> Attend:
     from breadth.nn.attention.linear import linear_attention
 
@@ -106,4 +110,5 @@ BANDED = _entry(f"breadth window {WINDOW}", "breadth", _exact, 5e4, window=WINDO
 LINEAR = _entry("breadth linear", "breadth", _linear, 2e4)
 PERFORMER = _entry("breadth Performer", "breadth", _performer, 1e5, n_features=FEATURES)
 LINFORMER = _entry("breadth Linformer", "breadth", _linformer, 5e4, k=PROJECTED)
+UNIFORM = _entry("mean of values", "torch", _uniform, 1e3)
 TORCH = _entry("torch SDPA", "torch", _torch, 1e5)
