@@ -3,6 +3,7 @@
 from breadth.nn.attention.attend import Engine, attend
 from breadth.nn.attention.diversity import head_diversity_penalty, head_similarity
 from breadth.nn.attention.kernelized import LinearState
+from breadth.nn.attention.latent import LatentAttention
 from breadth.nn.attention.linear import LinearAttention, linear_attention, linear_attention_step
 from breadth.nn.attention.linformer import LinformerAttention, linformer_attention
 from breadth.nn.attention.masks import causal_mask, window_mask
@@ -17,6 +18,7 @@ from breadth.nn.attention.performer import (
 
 __all__ = [
     "Engine",
+    "LatentAttention",
     "LinearAttention",
     "LinearState",
     "LinformerAttention",
