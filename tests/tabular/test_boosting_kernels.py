@@ -201,7 +201,7 @@ def grown(X, g, h, rules, *, n_threads=1, kind=None, max_bins=255):
         best_sets=np.zeros((groups, 2, 4), np.uint64),
         sums=np.zeros(n_threads * 8, np.int64),
         counts=np.zeros(n_threads * 8, np.int64),
-        sync=np.zeros(24, np.int64),
+        sync=np.zeros(32, np.int64),
     )
     a, b = packed_sums(work.packed)
     work.sums[:3] = np.abs(a).sum(), a.sum(), b.sum()

@@ -21,6 +21,7 @@ _system_call = types.ExternalFunction("syscall", _LONG(_LONG, _LONG, _LONG, _LON
 _FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine(), 0) if sys.platform == "linux" else 0
 _WAIT, _WAKE = 128, 129  # private to the process
 SPINS = 200_000  # about a millisecond: waking a thread takes a tenth of one, and phases are shorter
+MOST_HALVINGS = 6  # of SPINS, while waits end in sleep: on a busy machine the spinning keeps from its core who is due
 
 
 @intrinsic
@@ -56,8 +57,9 @@ def _fetch_add(typingctx, array, index, amount):
 def barrier(sync, n_threads):
     """Wait until all `n_threads` have come here.
 
-    `sync` is int64[24], zero at first: arrivals at 0, generation at 8, sleepers at 16. Who waits long sleeps in the
-    kernel where Linux offers it, and yields elsewhere: a yield on a busy machine gives a whole time slice away.
+    `sync` is int64[32], zero at first: arrivals at 0, generation at 8, sleepers at 16, halvings of SPINS at 24. Who
+    waits long sleeps in the kernel where Linux offers it, and yields elsewhere: a yield on a busy machine gives a whole
+    time slice away.
     """
     if n_threads == 1:
         return
@@ -69,9 +71,10 @@ def barrier(sync, n_threads):
             _system_call(_FUTEX, sync.ctypes.data + 64, _WAKE, n_threads, 0, 0, 0)
         return
     spins = 0
+    patience = SPINS >> max(0, _fetch_add(sync, 24, 0))
     while _fetch_add(sync, 8, 0) == generation:
         spins += 1
-        if spins <= SPINS:
+        if spins <= patience:
             continue
         if _FUTEX:
             _fetch_add(sync, 16, 1)
@@ -79,3 +82,7 @@ def barrier(sync, n_threads):
             _fetch_add(sync, 16, -1)
         else:
             _yield_processor()
+    if spins > patience and patience > SPINS >> MOST_HALVINGS:
+        _fetch_add(sync, 24, 2)
+    elif spins <= patience < SPINS:
+        _fetch_add(sync, 24, -1)

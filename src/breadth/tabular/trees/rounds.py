@@ -80,7 +80,7 @@ class Booster:
             best_sets=np.zeros((len(codes.words), 2, 4), np.uint64),
             sums=np.zeros(threads * 8, np.int64),
             counts=np.zeros(threads * 8, np.int64),
-            sync=np.zeros(24, np.int64),
+            sync=np.zeros(32, np.int64),
         )
         self.frontiers = [Frontier.empty(L, slots, len(codes.columns)) for _ in range(threads)]
         self.score = np.repeat(first_score.astype(np.float32)[:, None], n, axis=1)

@@ -36,7 +36,7 @@ class Workspace(NamedTuple):
     best_sets: np.ndarray  # uint64 (groups, 2, 4), and its categories where that split is categorical
     sums: np.ndarray  # int64 (threads * 8,), the gradient pass's totals: |g|, g, h
     counts: np.ndarray  # int64 (threads * 8,), rows (and weight) that a thread sent left
-    sync: np.ndarray  # int64 (24,), the barrier's
+    sync: np.ndarray  # int64 (32,), the barrier's
 
 
 class Frontier(NamedTuple):
