@@ -209,6 +209,7 @@ def a_bad_call_is_named_and_changes_nothing(make: Make, folder: Path) -> None:
         (ValueError, "64 bits", lambda: index.add([2**63], X[:1])),
         (ValueError, "an entry for each", lambda: index.add([30, 31], X[:2], [{}])),
         (ValueError, "kind", lambda: index.add([30, 31], X[:2], same)),
+        (TypeError, "metadata[0] must be a mapping", lambda: index.add([30], X[:1], [None])),  # type: ignore[list-item]
         (TypeError, "str, int, float or bool", lambda: index.add([30], X[:1], [{"tags": ["a"]}])),
         (ValueError, "finite", lambda: index.add([30], X[:1], [{"half": float("nan")}])),
         (KeyError, "99", lambda: index.remove([3, 99])),

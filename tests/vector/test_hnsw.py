@@ -216,6 +216,8 @@ def test_settings_out_of_range_are_named(settings, text):
     with pytest.raises(ValueError) as raised:
         HNSW(8, **settings)
     assert text in str(raised.value)
+    with pytest.raises(TypeError, match="keep_pruned must be True or False, got 'no'"):
+        HNSW(8, keep_pruned="no")  # type: ignore[arg-type]
 
 
 _SAVER = """

@@ -208,6 +208,8 @@ def test_a_query_passes_over_lists_without_allowed_vectors_and_goes_on_until_it_
         ({"n_subvectors": 3}, ValueError, "n_subvectors must divide dim = 8, so be one of 1, 2, 4, 8; got 3"),
         ({"rerank": 3}, ValueError, "rerank scores again what codes found"),
         ({"n_subvectors": 4, "rerank": 0}, ValueError, "rerank must be at least 1"),
+        ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
+        ({"seed": 1.5}, TypeError, "seed must be an integer, got 1.5"),
     ],
 )
 def test_bad_parameters_are_named(parameters, error, message):

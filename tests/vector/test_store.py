@@ -168,3 +168,12 @@ def test_an_index_killed_at_each_step_of_its_save_loads_as_it_was_or_as_it_becam
             break
         assert status == signal.SIGKILL
     assert len(seen) > 10 and seen == sorted(seen) and set(seen) == {1, 2}
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(FileExistsError, match="is a device, pipe or socket, which saving would replace"):
+        store.write(pipe, "Test", {}, ARRAYS)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]

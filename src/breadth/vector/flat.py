@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from breadth.compilation import announced
-from breadth.tabular.blas import granted_threads
 from breadth.vector import store
 from breadth.vector.filters import Value
 from breadth.vector.index import Filter, Hits, Ids, Metadata, Metric, as_vectors, check_count, check_space
 from breadth.vector.records import Records
 from breadth.vector.rows import Rows
-from breadth.vector.scan import empty_heaps, equal_blocks, in_blocks, screening_offset, to_hits
+from breadth.vector.scan import asked_threads, empty_heaps, equal_blocks, in_blocks, screening_offset, to_hits
 from breadth.vector.scan_kernels import keep_best, keep_best_screened
 
 _QUERIES = 256  # queries a block
@@ -121,7 +120,7 @@ class Flat:
         score, slot = empty_heaps(len(x), k)
         dense = 2 * n_allowed >= len(allowed)  # else only the allowed vectors are gathered
         slots = np.arange(len(allowed)) if dense else np.flatnonzero(allowed)
-        threads = granted_threads() if n_threads is None else n_threads
+        threads = asked_threads(n_threads)
 
         def work(block: slice) -> None:
             self._scan(x[block], slots, allowed, dense, score[block], slot[block])

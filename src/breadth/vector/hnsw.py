@@ -17,7 +17,7 @@ from breadth.vector.hnsw_codes import Codes, Coding
 from breadth.vector.hnsw_graph import Layers, make_scratch
 from breadth.vector.hnsw_query_kernels import search_graph
 from breadth.vector.hnsw_search_kernels import Scratch
-from breadth.vector.index import Filter, Hits, Ids, Metadata, Metric, as_vectors, check_count, check_space
+from breadth.vector.index import Filter, Hits, Ids, Metadata, Metric, Setting, as_vectors, check_count, check_space
 from breadth.vector.records import Records
 from breadth.vector.rows import Rows
 from breadth.vector.scan import empty_heaps, equal_blocks, in_blocks, screening_offset, to_hits
@@ -32,6 +32,7 @@ _SCANNED = 100_000  # allowed slots that are scanned for a query whose walk is n
 _BY_HAND = 4  # queries too few for a matrix product to pay
 _SCREENED, _ROWS = 256, 2048  # queries and slots of one matrix product
 _WIDEST = 100_000  # dimensions: 127^2 times it keeps to 31 bits
+_WIDEST_SEARCH = 1_000_000  # candidates
 _TOMBSTONES = 1 / 3  # share of dead slots at which the graph is built anew
 
 
@@ -86,6 +87,8 @@ class HNSW:
         with product quantisation takes a tenth of the memory.
     """
 
+    ef_search = Setting(_WIDEST_SEARCH)
+
     def __init__(
         self, dim: int, *, metric: Metric = "cosine", M: int = 16, ef_construction: int = 200, ef_search: int = 100,
         coding: Coding = "int8", keep_pruned: bool = False, random_state: int = 0, n_threads: int | None = None,
@@ -93,7 +96,6 @@ class HNSW:
         check_space(dim, metric)
         _check("M", M, 2, 256)
         _check("ef_construction", ef_construction, M, 1_000_000)
-        _check("ef_search", ef_search, 1, 1_000_000)
         _check("random_state", random_state, 0, 2**32 - 1)
         if coding not in get_args(Coding):
             raise ValueError(f"coding must be 'int8' or 'float32', got {coding!r}")
@@ -101,9 +103,11 @@ class HNSW:
             raise ValueError(f"dim must be at most {_WIDEST} with coding 'int8', whose sums have 32 bits, got {dim}")
         if n_threads is not None:
             _check("n_threads", n_threads, 1, 1024)
+        if not isinstance(keep_pruned, bool | np.bool_):
+            raise TypeError(f"keep_pruned must be True or False, got {keep_pruned!r}")
         self.dim = int(dim)
         self.metric: Metric = metric
-        self.M, self.ef_construction, self.ef_search = int(M), int(ef_construction), int(ef_search)
+        self.M, self.ef_construction, self.ef_search = int(M), int(ef_construction), ef_search
         self.coding: Coding = coding
         self.keep_pruned, self.random_state, self.n_threads = bool(keep_pruned), int(random_state), n_threads
         self._records = Records()
@@ -179,7 +183,8 @@ class HNSW:
         """
         x = as_vectors(queries, dim=self.dim, metric=self.metric, name="queries")
         check_count("k", k, len(self), "vectors in the index")
-        _check("ef", self.ef_search if ef is None else ef, 1, 1_000_000)
+        if ef is not None:
+            _check("ef", ef, 1, _WIDEST_SEARCH)
         allowed = self._records.allowed(filter)
         n_slots, n_allowed = len(allowed), len(self) if filter is None else int(np.count_nonzero(allowed))
         k = min(k, n_allowed)

@@ -97,17 +97,46 @@ class VectorIndex(Protocol):
     def __contains__(self, id: int | str) -> bool: ...
 
 
-def check_at_least_one(name: str, value: int) -> None:
-    """Raise if `value` is not an integer >= 1."""
+def check_at_least(name: str, value: int, least: int = 1) -> None:
+    """Raise if `value` is not an integer >= `least`."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+class Setting:
+    """An attribute that is an integer >= 1 whenever it is set, so that no index holds or saves another.
+
+    Args:
+        most: the largest; None for any.
+        optional: it may be None from the beginning, and then stays so.
+    """
+
+    def __init__(self, most: int | None = None, *, optional: bool = False) -> None:
+        self._most, self._optional = most, optional
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name, self._place = name, f"_{name}_set"
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else getattr(instance, self._place)
+
+    def __set__(self, instance: object, value: Any) -> None:
+        if self._optional and getattr(instance, self._place, value) is None:
+            if value is not None:
+                raise ValueError(f"{self._name} is None in this index and stays so, got {value!r}: make another index")
+        else:
+            if self._most is not None and isinstance(value, int | np.integer) and not 1 <= value <= self._most:
+                raise ValueError(f"{self._name} must be in [1, {self._most}], got {value}")
+            check_at_least(self._name, value)
+            value = int(value)
+        setattr(instance, self._place, value)
 
 
 def check_space(dim: int, metric: str) -> None:
     """Raise if `dim` is not a positive integer or `metric` not one of Metric."""
-    check_at_least_one("dim", dim)
+    check_at_least("dim", dim)
     if metric not in get_args(Metric):
         raise ValueError(f"metric must be 'cosine', 'dot' or 'euclidean', got {metric!r}")
 
@@ -117,7 +146,8 @@ def check_count(name: str, value: int, largest: int, what: str) -> None:
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if not 1 <= value <= largest:
-        raise ValueError(f"{name} must be in [1, {largest}], the number of {what}, got {value}")
+        hint = "" if largest else f"; there are no {what} yet: add some first"
+        raise ValueError(f"{name} must be in [1, {largest}], the number of {what}, got {value}{hint}")
 
 
 def as_vectors(vectors: ArrayLike, *, dim: int, metric: Metric, name: str = "vectors") -> NDArray[np.float32]:
@@ -137,7 +167,10 @@ def as_vectors(vectors: ArrayLike, *, dim: int, metric: Metric, name: str = "vec
         ValueError: if the shape is another, an entry is not finite or too large for float32's squares, or, with
             "cosine", a row is zero.
     """
-    given = np.asarray(vectors)
+    try:
+        given = np.asarray(vectors)
+    except ValueError as error:  # NumPy's words do not say which argument it was
+        raise ValueError(f"{name} must have shape (n, {dim}), got rows of different lengths ({error})") from None
     if given.dtype.kind not in "fiu":
         raise TypeError(f"{name} must be real numbers, got an array of {given.dtype}")
     if given.ndim != 2:
@@ -145,7 +178,7 @@ def as_vectors(vectors: ArrayLike, *, dim: int, metric: Metric, name: str = "vec
         raise ValueError(f"{name} must have shape (n, {dim}), got {given.shape}{hint}")
     if given.shape[1] != dim:
         raise ValueError(f"{name} must have {dim} columns, the dimension of this index, got {given.shape[1]}")
-    square = np.einsum("ij,ij->i", given, given, dtype=np.float64)
+    square = np.einsum("ij,ij->i", given, given, dtype=np.float64, casting="same_kind")
     bad = ~np.isfinite(square)
     if bad.any():
         row = int(bad.argmax())
@@ -158,7 +191,7 @@ def as_vectors(vectors: ArrayLike, *, dim: int, metric: Metric, name: str = "vec
             raise ValueError(
                 f"{name} must not be zero with metric 'cosine' (a zero has no direction), but row {row} is"
             )
-        return np.divide(given, norm[:, None], dtype=np.float64).astype(np.float32)
+        return np.divide(given, norm[:, None], dtype=np.float64).astype(np.float32, order="C")
     if len(square) and square.max() > _LARGEST_NORM**2:
         row = int(square.argmax())
         raise ValueError(

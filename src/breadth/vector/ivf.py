@@ -20,18 +20,19 @@ from breadth.vector.index import (
     Ids,
     Metadata,
     Metric,
+    Setting,
     as_vectors,
-    check_at_least_one,
+    check_at_least,
     check_count,
     check_space,
-)
+)  # fmt: skip
 from breadth.vector.inverted_lists import InvertedLists
 from breadth.vector.ivf_kernels import count_allowed, decoded_half_squares, scan_codes, scan_vectors
 from breadth.vector.ivf_routing import nearest_lists
 from breadth.vector.product_quantization import ProductQuantizer, check_subvectors, quantising_centres
 from breadth.vector.records import Records
 from breadth.vector.rows import Rows
-from breadth.vector.scan import empty_heaps, equal_blocks, in_blocks, screening_offset, to_hits
+from breadth.vector.scan import asked_threads, empty_heaps, equal_blocks, in_blocks, screening_offset, to_hits
 from breadth.vector.scan_kernels import keep_best
 
 _PER_LIST = 128  # training vectors a list
@@ -84,6 +85,9 @@ class IVF:
         a graph answers single queries sooner.
     """
 
+    n_probe = Setting()
+    rerank = Setting(optional=True)
+
     def __init__(
         self,
         dim: int,
@@ -96,10 +100,9 @@ class IVF:
         seed: int = 0,
     ) -> None:
         check_space(dim, metric)
-        check_at_least_one("n_probe", n_probe)
-        for name, value in (("n_lists", n_lists), ("rerank", rerank)):
-            if value is not None:
-                check_at_least_one(name, value)
+        check_at_least("seed", seed, 0)
+        if n_lists is not None:
+            check_at_least("n_lists", n_lists)
         if n_subvectors is not None:
             check_subvectors(n_subvectors, dim)
         elif rerank is not None:
@@ -108,10 +111,10 @@ class IVF:
         self.metric: Metric = metric
         self.n_probe = n_probe
         self.rerank = rerank
-        self.seed = seed
+        self.seed = int(seed)
         self._set_centres(np.zeros((0, self.dim), dtype=np.float32))
-        self._n_lists = n_lists
-        self._n_subvectors = n_subvectors
+        self._n_lists = None if n_lists is None else int(n_lists)
+        self._n_subvectors = None if n_subvectors is None else int(n_subvectors)
         self._quantizer: ProductQuantizer | None = None
         self._largest_square = 0.0  # of any vector, or decoded vector, ever added
         self._records = Records()
@@ -276,7 +279,7 @@ class IVF:
         n_allowed = int(np.count_nonzero(allowed))
         k = min(k, n_allowed)
         found = k if self.rerank is None else min(k * self.rerank, n_allowed)
-        threads = granted_threads() if n_threads is None else n_threads
+        threads = asked_threads(n_threads)
         score, slot = empty_heaps(len(x), found)
         if k == 0 or not len(x):
             return to_hits(score, slot, self._records, self.metric)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -127,6 +127,8 @@ class Table:
             raise ValueError(f"metadata must have an entry for each of the {n} vectors, got {len(metadata)}")
         fields: dict[str, tuple[list[int], list[Value]]] = {}
         for row, entry in enumerate(metadata):
+            if not isinstance(entry, Mapping):
+                raise TypeError(f"metadata[{row}] must be a mapping from field names to values, got {entry!r}")
             for field, value in entry.items():
                 if not isinstance(field, str) or field.startswith("$") or not field:
                     raise ValueError(f"metadata[{row}]: a field name is a string that does not begin with $: {field!r}")

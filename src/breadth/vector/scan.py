@@ -8,10 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from breadth.tabular.blas import one_thread
-from breadth.vector.index import Hits, Metric
+from breadth.tabular.blas import granted_threads, one_thread
+from breadth.vector.index import Hits, Metric, check_at_least
 from breadth.vector.records import Records
 from breadth.vector.scan_kernels import sort_best_first
+
+
+def asked_threads(n_threads: int | None) -> int:
+    """As many threads as were asked for, or for None as BLAS has been granted; raises for fewer than one."""
+    if n_threads is None:
+        return granted_threads()
+    check_at_least("n_threads", n_threads)
+    return int(n_threads)
 
 
 def empty_heaps(q: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

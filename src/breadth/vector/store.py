@@ -46,7 +46,7 @@ def write(path: str | os.PathLike[str], kind: str, meta: Mapping[str, Any], arra
         arrays: name to array of integers or floats.
 
     Raises:
-        FileNotFoundError: if the folder does not exist.
+        OSError: if the folder does not exist or cannot be written to, or `path` is a folder, device or pipe.
         TypeError: if an array has another dtype.
     """
     target = Path(os.path.realpath(path))
@@ -54,6 +54,8 @@ def write(path: str | os.PathLike[str], kind: str, meta: Mapping[str, Any], arra
         raise FileNotFoundError(f"path: the folder {str(target.parent)!r} does not exist; make it before saving")
     if target.is_dir():
         raise IsADirectoryError(f"path: {str(target)!r} is a folder; name a file in it")
+    if target.exists() and not target.is_file():
+        raise FileExistsError(f"path: {str(target)!r} is a device, pipe or socket, which saving would replace")
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
     try:
         with temporary.open("xb") as file:
