@@ -1,6 +1,7 @@
 """Attention: one `attend` over several engines, and the layers built on it."""
 
 from breadth.nn.attention.attend import Engine, attend
+from breadth.nn.attention.blocks import largest_logits
 from breadth.nn.attention.diversity import head_diversity_penalty, head_similarity
 from breadth.nn.attention.kernelized import LinearState
 from breadth.nn.attention.latent import LatentAttention
@@ -29,6 +30,7 @@ __all__ = [
     "causal_mask",
     "head_diversity_penalty",
     "head_similarity",
+    "largest_logits",
     "linear_attention",
     "linear_attention_step",
     "linformer_attention",

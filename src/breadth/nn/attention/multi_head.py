@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from breadth.nn.attention.attend import Engine, attend
+from breadth.nn.attention.blocks import largest_logits
 from breadth.nn.attention.naive import attention_weights
 from breadth.nn.dropout import HeadDropout
+from breadth.nn.optim.qk_clip import QKHeads
 
 Rotary = Callable[..., Tensor]  # (x, start=) -> x, as RoPE
 QKNormalizer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # (q, k) -> (q, k), as QKNorm
@@ -40,19 +42,24 @@ class MultiheadAttention(nn.Module):
         window, softcap, scale, engine: as of `attend`.
         sinks: learn one logit a head that is in the normaliser and has no value.
         head_dropout: probability with which a whole head is dropped in training, in [0, 1].
+        track_max_logits: report each head's largest logit in training, as `MuonClip` wants it; not beside qk_norm,
+            which bounds logits itself and takes no notice of the weights' length.
 
     Attributes:
         in_proj_weight, in_proj_bias: rows of all queries, then of keys, then of values, as in torch's state_dict; with
             another kdim or vdim q_proj_weight, k_proj_weight and v_proj_weight in place of the first.
         out_proj: `nn.Linear` from the heads to embed_dim.
         sinks: parameter, shape (H,), or None.
+        max_logits: `largest_logits` of each head over all forward passes in training since it was last set to None, as
+            `MuonClip` does after each step, shape (H,); None before the first, and without track_max_logits.
 
     Raises:
         ValueError: if numbers of heads or widths do not fit, or one is out of its range; in `forward`, if a shape does
             not fit, or rope is asked for more queries than keys.
         TypeError: in `forward`, if a mask is neither boolean nor floating point.
 
-    Cost: O(B (L + S) E^2) for the projections, of which keys and values take num_kv_heads / H, and that of `attend`.
+    Cost: O(B (L + S) E^2) for the projections, of which keys and values take num_kv_heads / H, and that of `attend`;
+        with track_max_logits that of `largest_logits`, a blockwise product of queries and keys more.
     Deviations:
         1. need_weights is False here: weights cost all scores in memory. They are those before dropout.
         2. is_causal is no hint beside attn_mask: it is enough by itself, and aligned to the last key.
@@ -94,6 +101,7 @@ class MultiheadAttention(nn.Module):
         scale: float | None = None,
         sinks: bool = False,
         head_dropout: float = 0.0,
+        track_max_logits: bool = False,
         engine: Engine = "auto",
     ):
         super().__init__()
@@ -107,6 +115,8 @@ class MultiheadAttention(nn.Module):
             raise ValueError(f"head_dim must be >= 1, got {head_dim}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+        if track_max_logits and qk_norm is not None:
+            raise ValueError("track_max_logits must be False beside qk_norm: scaling the weights would change no logit")
         self.embed_dim, self.num_heads, self.num_kv_heads, self.head_dim = embed_dim, num_heads, num_kv_heads, head_dim
         self.kdim, self.vdim = (embed_dim if d is None else d for d in (kdim, vdim))
         self.dropout, self.batch_first, self.window, self.softcap = dropout, batch_first, window, softcap
@@ -114,6 +124,8 @@ class MultiheadAttention(nn.Module):
         self.engine: Engine = engine
         self.rope, self.qk_norm, self.position_bias = rope, qk_norm, position_bias
         self.head_dropout = HeadDropout(head_dropout)
+        self.track_max_logits = track_max_logits
+        self.max_logits: Tensor | None = None
         inner, shared = num_heads * head_dim, num_kv_heads * head_dim
         like = {"device": device, "dtype": dtype}
         widths = {"q": (inner, embed_dim), "k": (shared, self.kdim), "v": (shared, self.vdim)}
@@ -178,6 +190,8 @@ class MultiheadAttention(nn.Module):
             "softcap": self.softcap,
             "scale": self.scale,
         }
+        if self.track_max_logits and self.training:
+            self._report(q, k, is_causal, mask)
         out = attend(q, k, v, **form, dropout=self.dropout if self.training else 0.0, engine=self.engine)
         out = self.out_proj(self.head_dropout(out).transpose(1, 2).flatten(2))  # (B, L, H E_h) -> (B, L, E)
         weights = None
@@ -187,6 +201,21 @@ class MultiheadAttention(nn.Module):
         if not batched:
             return out[0], None if weights is None else weights[0]
         return out if self.batch_first else out.transpose(0, 1), weights
+
+    def qk_heads(self) -> QKHeads:
+        """Views of the projections that make queries and keys, heads in front: what `MuonClip` scales."""
+        sizes = [self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim]
+        weight, bias = self.in_proj_weight, self.in_proj_bias
+        q_and_k = (self.q_proj_weight, self.k_proj_weight) if weight is None else weight[: sum(sizes)].split(sizes)
+        pairs = [q_and_k] if bias is None else [q_and_k, bias[: sum(sizes)].split(sizes)]
+        queries, keys = (
+            [t.detach().unflatten(0, (-1, self.head_dim)) for t in part] for part in zip(*pairs, strict=True)
+        )
+        return QKHeads(queries, keys)
+
+    def _report(self, q: Tensor, k: Tensor, causal: bool, mask: Tensor | None) -> None:
+        found = largest_logits(q, k, causal=causal, window=self.window, mask=mask, scale=self.scale)
+        self.max_logits = found if self.max_logits is None else torch.maximum(self.max_logits, found)
 
     def _heads(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, L, E), (B, S, kdim), (B, S, vdim) -> (B, H, L, E_h), (B, H_kv, S, E_h) twice."""

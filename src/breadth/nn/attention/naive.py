@@ -58,7 +58,7 @@ def naive(q: Tensor, k: Tensor, v: Tensor, form: Form) -> Tensor:
 
 
 def _weights(q: Tensor, k: Tensor, form: Form) -> Tensor:
-    weights = _scores(q, k, form)
+    weights = scores(q, k, form)
     if form.bias is not None:
         weights = weights + form.bias
     seen = form.seen(q.shape[2], k.shape[2], q.device)
@@ -78,7 +78,7 @@ def _weights(q: Tensor, k: Tensor, form: Form) -> Tensor:
     return weights / total.masked_fill(total == 0, 1.0)
 
 
-def _scores(q: Tensor, k: Tensor, form: Form) -> Tensor:
+def scores(q: Tensor, k: Tensor, form: Form) -> Tensor:
     """cap(q k^T scale), shape (B, H, L, S); at least in float32, since float16 ends at 65504."""
     wide = torch.promote_types(q.dtype, torch.float32)
     batch, heads, length, dim = q.shape

@@ -1,6 +1,8 @@
 """Measurements of networks: gradients by depth, spectra, attention maps."""
 
 from breadth.nn.probes.approximation import Approximation, Errors, approximation_by_width, polynomial_error
+from breadth.nn.probes.attention import HeadActivity, HeadRank, head_activity, head_rank, rank_one_distance
+from breadth.nn.probes.collapse import AttentionBlock, Collapse, TokenSpread, collapse_by_parts, rank_collapse
 from breadth.nn.probes.curvature import (
     Estimate,
     Extremes,
@@ -40,7 +42,9 @@ from breadth.nn.probes.units import UnitActivity, effective_rank, rank_by_layer,
 
 __all__ = [
     "Approximation",
+    "AttentionBlock",
     "BudgetRun",
+    "Collapse",
     "DepthSignal",
     "EffectiveField",
     "Errors",
@@ -48,21 +52,27 @@ __all__ = [
     "Estimate",
     "Extremes",
     "Growth",
+    "HeadActivity",
+    "HeadRank",
     "HessianOperator",
     "Inertia",
     "LayerSignal",
     "ReceptiveField",
     "Shape",
     "SpectralDensity",
+    "TokenSpread",
     "Tridiagonal",
     "UnitActivity",
     "approximation_by_width",
+    "collapse_by_parts",
     "depth_against_width",
     "effective_rank",
     "effective_receptive_field",
     "equivariance_error",
     "escape",
     "flip",
+    "head_activity",
+    "head_rank",
     "hessian_extremes",
     "hessian_index",
     "hessian_trace",
@@ -74,6 +84,8 @@ __all__ = [
     "permutation",
     "polynomial_error",
     "rank_by_layer",
+    "rank_collapse",
+    "rank_one_distance",
     "receptive_field",
     "sawtooth",
     "shapes_of_budget",
