@@ -74,11 +74,8 @@ class TransformerBlock(nn.Module):
     def forward(self, x: Tensor, *, causal: bool = False, mask: Tensor | None = None) -> Tensor:
         """Shape of x, (B, L, d_model); mask is boolean, broadcastable to (B, H, L, L), True where one is seen."""
         seen = {"is_causal": causal, "attn_mask": _not_seen(mask)}
-        if self.norm_first:
-            x = x + self.dropout(self.self_attn(self.norm1(x), **seen)[0])
-            return x + self.dropout(self.ffn(self.norm2(x)))
-        x = self.norm1(x + self.dropout(self.self_attn(x, **seen)[0]))
-        return self.norm2(x + self.dropout(self.ffn(x)))
+        x = _with_skip(self, x, self.norm1, lambda h: self.self_attn(h, **seen)[0])
+        return _with_skip(self, x, self.norm2, self.ffn)
 
     def extra_repr(self) -> str:
         return f"norm_first={self.norm_first}"
@@ -151,16 +148,21 @@ class DecoderBlock(nn.Module):
         """
         own = {"is_causal": causal, "attn_mask": _not_seen(mask)}
         source = {"attn_mask": _not_seen(memory_mask)}
-        if self.norm_first:
-            x = x + self.dropout(self.self_attn(self.norm1(x), **own)[0])
-            x = x + self.dropout(self.cross_attn(self.norm2(x), memory, **source)[0])
-            return x + self.dropout(self.ffn(self.norm3(x)))
-        x = self.norm1(x + self.dropout(self.self_attn(x, **own)[0]))
-        x = self.norm2(x + self.dropout(self.cross_attn(x, memory, **source)[0]))
-        return self.norm3(x + self.dropout(self.ffn(x)))
+        x = _with_skip(self, x, self.norm1, lambda h: self.self_attn(h, **own)[0])
+        x = _with_skip(self, x, self.norm2, lambda h: self.cross_attn(h, memory, **source)[0])
+        return _with_skip(self, x, self.norm3, self.ffn)
 
     def extra_repr(self) -> str:
         return f"norm_first={self.norm_first}"
+
+
+def _with_skip(
+    block: TransformerBlock | DecoderBlock, x: Tensor, norm: nn.Module, part: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """x + part(norm(x)), or norm(x + part(x)): where the block has its normalisers. Names stay those of torch."""
+    if block.norm_first:
+        return x + block.dropout(part(norm(x)))
+    return norm(x + block.dropout(part(x)))
 
 
 def _attention(
