@@ -124,6 +124,38 @@ def test_loading_says_what_is_wrong(tmp_path):
         (tmp_path / "broken.npz").write_bytes(broken)
         with pytest.raises(ValueError, match="not a BM25 index"):
             BM25.load(tmp_path / "broken.npz", tokenize=str.split)
+    for about in (b"[]", b"{}", b'{"terms": ["a"]}'):  # another program's archive
+        arrays = {"data": [1], "indices": [0], "indptr": [0, 1]}
+        np.savez(tmp_path / "other.npz", about=np.frombuffer(about, np.uint8), **arrays)
+        with pytest.raises(ValueError, match=r"other.npz' is not a BM25 index"):
+            BM25.load(tmp_path / "other.npz")
+
+
+def test_every_damaged_byte_is_named_or_changes_nothing(tmp_path):
+    index = BM25()
+    index.add(TEXTS)
+    index.save(tmp_path / "index.npz")
+    whole = (tmp_path / "index.npz").read_bytes()
+    for at in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x5A
+        (tmp_path / "damaged.npz").write_bytes(damaged)
+        try:
+            loaded = BM25.load(tmp_path / "damaged.npz")
+        except ValueError as error:
+            assert "is not a BM25 index, or is damaged" in str(error)
+        else:  # a byte that the format does not use
+            np.testing.assert_array_equal(loaded.scores("cats mat"), index.scores("cats mat"))
+
+
+def test_an_index_is_saved_where_a_file_can_be(tmp_path):
+    index = BM25()
+    index.add(TEXTS)
+    with pytest.raises(FileNotFoundError, match=r"the folder '.*nowhere' does not exist; make it before saving"):
+        index.save(tmp_path / "nowhere" / "index.npz")
+    with pytest.raises(FileExistsError, match="is a folder, device or pipe"):
+        index.save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -144,9 +176,18 @@ def test_parameters_that_cannot_be_are_named(options, message):
         BM25(**options)
 
 
+@pytest.mark.parametrize(
+    "options", [{"k1": "a"}, {"k1": None}, {"b": "a"}, {"delta": "a"}, {"stem": "porter"}, {"tokenize": "words"}]
+)
+def test_parameters_of_another_kind_are_named(options):
+    (name,) = options
+    with pytest.raises(TypeError, match=f"{name} must be a"):
+        BM25(**options)
+
+
 def test_documents_and_queries_that_cannot_be_are_named_and_nothing_is_added():
     index = BM25()
-    with pytest.raises(ValueError, match="k must be"):
+    with pytest.raises(ValueError, match=r"k must be .* there are none yet: add some first"):
         index.search("word", k=1)
     index.add(TEXTS)
     for bad in (None, math.nan, b"bytes", 3):
@@ -160,3 +201,10 @@ def test_documents_and_queries_that_cannot_be_are_named_and_nothing_is_added():
     for k in (0, 7):
         with pytest.raises(ValueError, match="k must be in"):
             index.search("cat", k=k)
+    for bad in (1.5, "2", None, True):
+        with pytest.raises(TypeError, match="k must be an integer, got"):
+            index.search("cat", k=bad)
+    with pytest.raises(TypeError, match="n_threads must be an integer, got 'a'"):
+        index.search_batch(["cat"], 1, n_threads="a")
+    with pytest.raises(TypeError, match="queries must be a list, got None"):
+        index.search_batch(None)

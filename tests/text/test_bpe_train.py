@@ -7,6 +7,7 @@ import pydoc_data.topics
 import random
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,6 +194,17 @@ def test_a_trained_tokenizer_cuts_by_its_pattern_and_knows_its_special_tokens():
         ({"special_tokens": ["a", "a"]}, ValueError, "special_tokens must be different and not empty"),
         ({"initial_alphabet": ["ab"]}, ValueError, "initial_alphabet must hold single characters, got 'ab'"),
         ({"pattern": "[a"}, ValueError, "not a regular expression"),
+        ({"pattern": "gpt5"}, ValueError, r"pattern 'gpt5' is none of gpt2, .*is written \(\?:gpt5\)"),
+        ({"pattern": 3}, TypeError, "pattern must be a name, a regular expression or a pre-tokenizer, got 3"),
+        ({"texts": None}, TypeError, "texts must be an iterable of texts, such as .* got None"),
+        ({"texts": Path("a.txt")}, TypeError, "texts must be an iterable of texts, such as .* the lines of a file"),
+        ({"vocab_size": 300.5}, TypeError, "vocab_size must be an integer, got 300.5"),
+        ({"vocab_size": None}, TypeError, "vocab_size must be an integer, got None"),
+        ({"n_threads": 0}, ValueError, "n_threads must be at least 1, got 0"),
+        ({"n_threads": "2"}, TypeError, "n_threads must be an integer, got '2'"),
+        ({"special_tokens": [1]}, TypeError, r"special_tokens must hold str, got \[1\]"),
+        ({"unk_token": 5}, TypeError, "unk_token must be a str or None, got 5"),
+        ({"texts": [], "end_of_word_suffix": "</w>"}, ValueError, "go with characters, not with byte_level"),
     ],
     ids=str,
 )

@@ -65,12 +65,34 @@ def test_documents_without_a_term_have_no_vocabulary(texts):
         ({"vocabulary": {"a": 0, "b": 2}}, "columns 0..1"),
         ({"norm": "l3"}, "norm must be"),
         ({"dtype": int}, "dtype must be"),
+        ({"ngram_range": 3}, "ngram_range must be two integers"),
+        ({"ngram_range": (1.0, 2)}, "ngram_range must be two integers"),
+        ({"ngram_range": "ab"}, "ngram_range must be two integers"),
+        ({"token_pattern": "("}, r"token_pattern must be a regular expression, got '\('"),
+        ({"token_pattern": None}, "token_pattern must be a regular expression, got None"),
+        ({"max_df": "a"}, "max_df must be"),
+        ({"min_df": None}, "min_df must be"),
         ({"vocabulary": ["absent"], "smooth_idf": False}, "'absent', so that its idf is infinite"),
     ],
 )
 def test_options_that_cannot_be_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         TfidfVectorizer(**options).fit(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"vocabulary": "cat"}, "vocabulary must be a list of terms or a mapping"),
+        ({"tokenizer": "split"}, "tokenizer must be a function or None, got 'split'"),
+        ({"max_features": 2.5}, "max_features must be an integer, got 2.5"),
+    ],
+)
+def test_options_of_another_kind_are_named(options, message):
+    with pytest.raises(TypeError, match=message):
+        CountVectorizer(**options).fit(TEXTS)
+    with pytest.raises(TypeError, match="documents must be a list of strings, got None"):
+        CountVectorizer().fit(None)
 
 
 def test_stop_words_as_a_string_are_refused():

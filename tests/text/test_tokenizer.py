@@ -169,6 +169,19 @@ def test_wrong_types_are_named():
         tokenizer.encode_batch(["the", 3])
     with pytest.raises(ValueError, match="n_threads must be at least 1, got 0"):
         tokenizer.encode_batch(["the"], n_threads=0)
+    with pytest.raises(TypeError, match=r"n_threads must be an integer, got 1.5"):
+        tokenizer.encode_batch(["the"], n_threads=1.5)
+    with pytest.raises(TypeError, match="texts must be a list of strings, got None"):
+        tokenizer.encode_batch(None)
+    for method in (tokenizer.decode, tokenizer.decode_bytes, tokenizer.tokens_of):
+        for ids in (5, None, "12"):
+            with pytest.raises(TypeError, match="ids must be a list or array of integers, got"):
+                method(ids)
+    for wrong in ("<|end|>", 5):
+        with pytest.raises(TypeError, match="disallowed_special must be 'all' or a set of special tokens"):
+            tokenizer.encode("the", disallowed_special=wrong)
+        with pytest.raises(TypeError, match="allowed_special must be 'all' or a set of special tokens"):
+            tokenizer.encode("the", allowed_special=wrong)
 
 
 def test_added_tokens_that_contradict_each_other_or_the_model_are_refused():
@@ -183,6 +196,13 @@ def test_added_tokens_that_contradict_each_other_or_the_model_are_refused():
 
 
 def test_truncation_and_padding_refuse_what_cannot_be():
+    tokenizer = byte_level()
+    tokenizer.truncation = 5
+    with pytest.raises(TypeError, match=r"truncation must be a Truncation or None, such as Truncation\(512\), got 5"):
+        tokenizer.encode("the")
+    tokenizer.truncation, tokenizer.padding = None, 5
+    with pytest.raises(TypeError, match="padding must be a Padding or None"):
+        tokenizer.encode("the")
     with pytest.raises(ValueError, match="max_length and stride must be >= 0"):
         Truncation(-1)
     with pytest.raises(ValueError, match="strategy must be one of longest_first, only_first, only_second, got 'none'"):
@@ -223,6 +243,11 @@ def test_a_path_that_names_no_format_is_refused_before_anything_is_written(tmp_p
     with pytest.raises(ValueError, match=r"named .json \(Hugging Face\), .tiktoken .* got 't.txt'"):
         byte_level().save(tmp_path / "t.txt")
     assert not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError, match=r"the folder '.*nowhere' does not exist; make it before saving"):
+        byte_level().save(tmp_path / "nowhere" / "t.json")
+    for empty in (byte_level().save, load_tokenizer):
+        with pytest.raises(ValueError, match="path is empty; name a file"):
+            empty("")
     (tmp_path / "t.txt").write_text("x")
     with pytest.raises(ValueError, match=r"got the suffix '.txt'"):
         load_tokenizer(tmp_path / "t.txt")

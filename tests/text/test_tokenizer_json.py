@@ -42,6 +42,8 @@ def test_a_file_is_read_used_and_written_as_it_was():
 
 
 SPLIT = {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False}
+PAIRS = {"type": "BPE", "vocab": {"a": 0}, "merges": []}
+PAD = {"pad_id": 0, "pad_token": "<pad>"}
 TEMPLATE = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "X", "type_id": 0}}], "pair": []}
 
 
@@ -72,6 +74,30 @@ TEMPLATE = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "X"
         (changed(added_tokens=[{"id": 7}]), r"added_tokens\[0\] must have 'content' and 'id'"),
         (changed(added_tokens=[{"id": 7, "content": "un"}]), "added token 'un' has id 7, but .* as 3"),
         (changed(truncation={"max_length": 3, "strategy": "Longest"}), "truncation has an unknown strategy"),
+        (changed(truncation={}), "truncation is not as the format has it: 'max_length' is missing"),
+        (changed(truncation={"max_length": "3"}), "truncation is not .*: max_length must be an integer, got '3'"),
+        (changed(truncation=5), "truncation is not as the format has it"),
+        (changed(padding={"pad_id": 0}), "padding is not as the format has it: 'pad_token' is missing"),
+        (changed(padding=PAD | {"direction": "Up"}), "padding has an unknown strategy or direction"),
+        (changed(padding=PAD | {"strategy": "Longest"}), "padding has an unknown strategy or direction: 'Longest'"),
+        (changed(padding=PAD | {"pad_id": "0"}), "padding is not .*: pad_id must be an integer, got '0'"),
+        (changed(normalizer={"type": "Prepend", "prepend": 5}), "normalizer.prepend must be a string, got 5"),
+        (changed(pre_tokenizer={"type": "Sequence", "pretokenizers": None}), "pre_tokenizer is not as the format"),
+        (changed(post_processor=TEMPLATE | {"single": [{"Sequence": {}}]}), "post_processor is not .*'id' is missing"),
+        (
+            changed(post_processor=TEMPLATE | {"single": [{"Sequence": {"id": "AB"}}]}),
+            r"post_processor.single\[0\].Sequence.id must be A or B, got 'AB'",
+        ),
+        (changed(added_tokens=5), "added_tokens is not as the format has it"),
+        (changed(added_tokens=[{"id": "7", "content": "x"}]), r"added_tokens\[0\] must have 'content' and 'id'"),
+        (changed(added_tokens=[{"id": 1 << 40, "content": "x"}]), r"added token 'x' must be less than 2\^31 - 1"),
+        (changed(model=PAIRS | {"merges": None}), "model is not as the format has it"),
+        (changed(model=PAIRS | {"merges": [[1, 2]]}), "model is not as the format has it"),
+        (changed(model=PAIRS | {"dropout": "much"}), "model is not as the format has it"),
+        (changed(model={"type": "Unigram", "vocab": [["a", 0.0], "ab"]}), r"vocab\[1\] must be a list of piece and"),
+        (changed(model={"type": "Unigram", "vocab": None}), "model is not as the format has it"),
+        (changed(model={"type": "WordPiece", "vocab": ["a"]}), "model is not as the format has it"),
+        (changed(model={"type": "WordPiece", "vocab": {"a": 1.5}}), "ids must be integers .* piece 'a' has 1.5"),
     ],
 )  # fmt: skip
 def test_what_is_malformed_or_unknown_is_named_with_its_place(obj, message):
@@ -86,6 +112,8 @@ def test_a_corrupt_or_truncated_file_is_named(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"tokenizer.json is not a whole JSON file: .* fetch it again"):
             load_tokenizer_json(path)
+    path.write_text(text, encoding="utf-8-sig")  # a byte order mark is no damage
+    assert load_tokenizer(path).encode("un") == tokenizer_from_json(WHOLE).encode("un")
     path.write_text(json.dumps(changed(decoder={"type": "CTC"})))
     with pytest.raises(ValueError, match=r"tokenizer.json: decoder.type"):
         load_tokenizer(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from typing import NamedTuple
 
 from breadth.text.matching import WORD, compiled, n_leading_white, n_trailing_white
@@ -26,7 +27,7 @@ class AddedToken:
             means that it is not special.
 
     Raises:
-        ValueError: if the content is empty or the id negative.
+        ValueError: if the content is empty, or the id negative or beyond 31 bits.
 
     Peer: tokenizers.AddedToken, all flags, ids and offsets, exact (A).
     """
@@ -40,8 +41,14 @@ class AddedToken:
     normalized: bool | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.content, str):
+            raise TypeError(f"content of an added token must be a str, got {self.content!r}")
         if not self.content:
             raise ValueError("content of an added token must not be empty")
+        if not isinstance(self.id, Integral) or isinstance(self.id, bool):
+            raise TypeError(f"id of the added token {self.content!r} must be an integer, got {self.id!r}")
+        if self.id >= (1 << 31) - 1:
+            raise ValueError(f"id of the added token {self.content!r} must be less than 2^31 - 1, got {self.id}")
         if self.id < 0:
             raise ValueError(f"id of the added token {self.content!r} must be >= 0, got {self.id}")
         if self.normalized is None:

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 WORDS = r"(?u)\b\w\w+\b"
@@ -51,12 +52,19 @@ class Analyzer:
             raise ValueError(
                 f"strip_accents must be 'ascii', 'unicode', a function or None, got {self.strip_accents!r}"
             )
-        low, high = self.ngram_range
+        pair = self.ngram_range
+        if not isinstance(pair, list | tuple) or [isinstance(n, Integral) for n in pair] != [True, True]:
+            raise ValueError(f"ngram_range must be two integers (low, high), got {pair!r}")
+        object.__setattr__(self, "ngram_range", tuple(pair))
+        low, high = pair
         if not 1 <= low <= high:
             raise ValueError(f"ngram_range must be (low, high) with 1 <= low <= high, got {self.ngram_range}")
         if isinstance(self.stop_words, str) and self.stop_words != "english":
             raise TypeError(f"stop_words must be 'english' or a list of words, got the string {self.stop_words!r}")
-        if self.tokenizer is None and re.compile(self.token_pattern).groups > 1:
+        for name in ("preprocessor", "tokenizer"):
+            if getattr(self, name) is not None and not callable(getattr(self, name)):
+                raise TypeError(f"{name} must be a function or None, got {getattr(self, name)!r}")
+        if self.tokenizer is None and _compiled(self.token_pattern).groups > 1:
             raise ValueError(f"token_pattern must have at most one group, got {self.token_pattern!r}")
 
     @functools.cached_property
@@ -112,6 +120,13 @@ class Analyzer:
     def in_kernels(self) -> bool:
         """Whether kernels do the whole analysis after `prepare`."""
         return self.analyzer in ("char", "char_wb") or (self.analyzer == "word" and self.least is not None)
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise ValueError(f"token_pattern must be a regular expression, got {pattern!r} ({error})") from None
 
 
 def _padded_grams(word: str, low: int, high: int) -> list[str]:

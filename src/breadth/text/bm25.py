@@ -8,6 +8,7 @@ import secrets
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, get_args
 
@@ -18,7 +19,9 @@ from numpy.typing import DTypeLike, NDArray
 from breadth.compilation import announced
 from breadth.text import bm25_kernels as kernels
 from breadth.text.analysis import Analyzer
+from breadth.text.arguments import check_integer, check_iterable, check_number
 from breadth.text.terms import TermTable
+from breadth.text.whole_file import writable
 
 Variant = Literal["lucene", "robertson", "atire", "bm25l", "bm25+"]
 FORMS = {
@@ -29,6 +32,7 @@ FORMS = {
     "bm25+": kernels.BM25PLUS,
 }
 DELTA = {"bm25l": 0.5, "bm25+": 1.0}
+_DAMAGED = (ValueError, KeyError, TypeError, OSError, EOFError, NotImplementedError)  # what readers raise at bad bytes
 
 
 class Found(NamedTuple):
@@ -98,6 +102,12 @@ class BM25:
     ):
         if variant not in get_args(Variant):
             raise ValueError(f"variant must be one of {', '.join(map(repr, get_args(Variant)))}, got {variant!r}")
+        for name, value in (("k1", k1), ("b", b), ("delta", 0.0 if delta is None else delta)):
+            check_number(name, value)
+        if stem is not None and not callable(stem):
+            raise TypeError(f"stem must be a function from a word to its stem or None, got {stem!r}")
+        if tokenize is not None and not callable(tokenize):
+            raise TypeError(f"tokenize must be a function from a document to its terms or None, got {tokenize!r}")
         if not 0 <= k1 < np.inf:
             raise ValueError(f"k1 must be >= 0 and finite, got {k1}")
         if not 0 <= b <= 1:
@@ -173,10 +183,13 @@ class BM25:
         """
         if isinstance(queries, str):
             raise TypeError("queries must be a list, got a single string; use search for one query")
+        check_iterable("queries", queries, "a list")
+        check_integer("n_threads", n_threads, 1)
+        if not isinstance(k, Integral) or isinstance(k, bool):
+            raise TypeError(f"k must be an integer, got {k!r}")
         if not 1 <= k <= len(self):
-            raise ValueError(f"k must be in [1, {len(self)}], the number of documents, got {k}")
-        if n_threads < 1:
-            raise ValueError(f"n_threads must be >= 1, got {n_threads}")
+            hint = "" if len(self) else "; there are none yet: add some first"
+            raise ValueError(f"k must be in [1, {len(self)}], the number of documents, got {k}{hint}")
         index = self._built()
         terms, ends = self._query_terms(queries)
         n = len(ends)
@@ -208,6 +221,10 @@ class BM25:
 
         Args:
             path: the file. `tokenize` and `stem` are functions and are not written; `load` takes them.
+
+        Raises:
+            TypeError: if a term is no string.
+            OSError: if the folder does not exist or cannot be written to, or `path` is a folder, device or pipe.
         """
         terms = self._stems.strings(np.arange(self._counts.shape[1]))
         if not all(isinstance(term, str) for term in terms):
@@ -219,7 +236,7 @@ class BM25:
             "stop_words": sorted(self._words.analyzer.stops),
             "terms": terms,
         }
-        target = Path(path)
+        target = writable(path)
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
         counts = {"data": self._counts.data, "indices": self._counts.indices, "indptr": self._counts.indptr}
         try:
@@ -257,14 +274,23 @@ class BM25:
                     data, indices, indptr = stored["data"], stored["indices"], stored["indptr"]
                     counts = sp.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, len(about["terms"])))
                     counts.check_format(full_check=True)
-            except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+                    options = {name: about[name] for name in ("variant", "k1", "b", "delta", "dtype")}
+                    functions, stop_words = about["functions"], about["stop_words"] or None
+            except (
+                ValueError,
+                KeyError,
+                TypeError,
+                OSError,
+                EOFError,
+                NotImplementedError,
+                zipfile.BadZipFile,
+            ) as error:
                 raise ValueError(f"{os.fspath(path)!r} is not a BM25 index, or is damaged ({error})") from error
         for name, given in (("tokenize", tokenize), ("stem", stem)):
-            if (name in about["functions"]) != (given is not None):
+            if (name in functions) != (given is not None):
                 had = "with" if given is None else "without"
                 raise ValueError(f"{os.fspath(path)!r} was made {had} a function {name}; load it {had} one too")
-        options = {name: about[name] for name in ("variant", "k1", "b", "delta", "dtype")}
-        index = cls(**options, tokenize=tokenize, stem=stem, stop_words=about["stop_words"] or None)
+        index = cls(**options, tokenize=tokenize, stem=stem, stop_words=stop_words)
         numbers = index._stems.extend(about["terms"])
         # the table may begin with stop words: columns take the numbers that the terms have now
         width = int(numbers.max(initial=-1)) + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -14,7 +13,7 @@ from breadth.compilation import announced
 from breadth.text.bpe_encoder import Encoder, Options, UnknownSymbolError
 from breadth.text.bpe_merges import Merge, checked_vocab, merge_arrays, merges_of_ranks, rank_arrays
 from breadth.text.bpe_train import Progress, train_merges
-from breadth.text.bpe_train_words import Cut, count_corpus, cut_by_pattern, cut_by_text
+from breadth.text.bpe_train_words import Cut, count_corpus, cut_by_pattern, cut_by_text, training_threads
 from breadth.text.byte_alphabet import BYTE_TO_CHAR, bytes_to_printable
 from breadth.text.patterns import Scanner, named_pattern, splitter
 
@@ -83,10 +82,7 @@ class BPE:
         self.end_of_word_suffix = end_of_word_suffix
         prefix, suffix = continuing_subword_prefix or "", end_of_word_suffix or ""
         if (prefix or suffix) and (byte_fallback or byte_level):
-            raise ValueError(
-                "continuing_subword_prefix and end_of_word_suffix go with characters, not with "
-                f"{'byte_level' if byte_level else 'byte_fallback'}, got {prefix!r} and {suffix!r}"
-            )
+            raise ValueError(_needs_characters("byte_level" if byte_level else "byte_fallback", prefix, suffix))
         self._merges: list[Merge] | None = [(left, right) for left, right in merges]
         keys, values = merge_arrays(self._vocab, self._merges, prefix)
         unk = -1 if unk_token is None else self._vocab.get(unk_token, -1)
@@ -184,11 +180,15 @@ class BPE:
         from breadth.text.added_tokens import AddedToken
         from breadth.text.tokenizer import Tokenizer
 
+        if byte_level and (continuing_subword_prefix or end_of_word_suffix):  # before training, not after
+            raise ValueError(_needs_characters("byte_level", continuing_subword_prefix, end_of_word_suffix))
+        if unk_token is not None and not isinstance(unk_token, str):
+            raise TypeError(f"unk_token must be a str or None, got {unk_token!r}")
         if unk_token is not None and unk_token not in special_tokens:
             special_tokens = (unk_token, *special_tokens)
         pre_tokenizer, cut = _words(pattern, byte_level)
         with announced():
-            words = count_corpus(texts, cut, n_threads=n_threads or os.cpu_count() or 1)
+            words = count_corpus(texts, cut, n_threads=training_threads(n_threads))
         if not words.counts.size:
             raise ValueError("texts has no word to learn from")
         vocab, merges = train_merges(
@@ -346,6 +346,13 @@ class BPE:
         )
 
 
+def _needs_characters(what: str, prefix: str | None, suffix: str | None) -> str:
+    return (
+        f"continuing_subword_prefix and end_of_word_suffix go with characters, not with {what}, "
+        f"got {prefix or ''!r} and {suffix or ''!r}"
+    )
+
+
 def _words(pattern: str | PreTokenizer | None, byte_level: bool) -> tuple[PreTokenizer, Cut]:
     """A pre-tokenizer and how the corpus is cut by it."""
     from breadth.text import pre_tokenize
@@ -357,6 +364,8 @@ def _words(pattern: str | PreTokenizer | None, byte_level: bool) -> tuple[PreTok
     elif pattern is None:
         pattern = "gpt2"
     if not isinstance(pattern, str):
+        if not isinstance(pattern, pre_tokenize.PreTokenizer):
+            raise TypeError(f"pattern must be a name, a regular expression or a pre-tokenizer, got {pattern!r}")
         return pattern, cut_by_text(pattern.split)
     pattern = named_pattern(pattern)
     split = pre_tokenize.Split(Regex(pattern), "isolated")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breadth.compilation import announced
+from breadth.text.arguments import check_integer
 from breadth.text.bpe_train_words import WordCounts, grown
 from breadth.text.byte_alphabet import BYTE_TO_CHAR
 
@@ -152,6 +153,8 @@ def _check(
 ) -> None:
     if isinstance(special_tokens, str):
         raise TypeError(f"special_tokens is one str; give a sequence such as [{special_tokens!r}]")
+    if not all(isinstance(token, str) for token in special_tokens):
+        raise TypeError(f"special_tokens must hold str, got {list(special_tokens)}")
     if len(set(special_tokens)) < len(special_tokens) or "" in special_tokens:
         raise ValueError(f"special_tokens must be different and not empty, got {list(special_tokens)}")
     for name, value, least in (
@@ -160,8 +163,8 @@ def _check(
         ("limit_alphabet", limit_alphabet, 1),
         ("max_token_length", max_token_length, 1),
     ):
-        if value is not None and value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+        if value is not None or name in ("vocab_size", "min_frequency"):
+            check_integer(name, value, least)
 
 
 def _characters(words: WordCounts, byte_level: bool) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

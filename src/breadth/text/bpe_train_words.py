@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from breadth.text.arguments import check_integer, check_iterable
 from breadth.text.byte_alphabet import read_only, utf8_bytes
 from breadth.text.patterns import Splitter
 
@@ -107,6 +109,14 @@ def cut_by_text(split: Callable[[str], tuple[NDArray[np.uint8], NDArray[np.int64
     return cut
 
 
+def training_threads(n_threads: int | None) -> int:
+    """As many threads as were asked for, or for None as there are processors; raises for fewer than one."""
+    if n_threads is None:
+        return os.cpu_count() or 1
+    check_integer("n_threads", n_threads, 1)
+    return int(n_threads)
+
+
 def count_corpus(texts: Iterable[str], cut: Cut, *, n_threads: int) -> WordCounts:
     """Count the words of every text.
 
@@ -126,6 +136,7 @@ def count_corpus(texts: Iterable[str], cut: Cut, *, n_threads: int) -> WordCount
     """
     if isinstance(texts, str):
         raise TypeError("texts is one str; give an iterable of texts, such as [text] or the lines of a file")
+    check_iterable("texts", texts, "an iterable of texts, such as [text] or the lines of a file")
     counters: queue.SimpleQueue[WordCounter] = queue.SimpleQueue()
     for _ in range(n_threads):
         counters.put(WordCounter())

@@ -55,6 +55,9 @@ class Cutter:
         """Special tokens that count as ordinary text, after those that are not allowed have been looked for."""
         if not isinstance(text, str):
             raise TypeError(f"text must be a string, got {type(text).__name__}; decode bytes first")
+        for name, given in (("allowed_special", allowed), ("disallowed_special", disallowed)):
+            if given != "all" and (isinstance(given, str) or not isinstance(given, Collection)):
+                raise TypeError(f"{name} must be 'all' or a set of special tokens, got {given!r}")
         if allowed == "all" and not disallowed:
             return ()
         special = [token for token in self.added.tokens if token.special]

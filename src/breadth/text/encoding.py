@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from typing import Literal, get_args
 
 Strategy = Literal["longest_first", "only_first", "only_second"]
@@ -88,6 +89,9 @@ class Truncation:
     direction: Direction = "right"
 
     def __post_init__(self) -> None:
+        for name in ("max_length", "stride"):
+            if not isinstance(getattr(self, name), Integral):
+                raise TypeError(f"{name} must be an integer, got {getattr(self, name)!r}")
         if self.max_length < 0 or self.stride < 0:
             raise ValueError(f"max_length and stride must be >= 0, got {self.max_length} and {self.stride}")
         _check_word("strategy", self.strategy, get_args(Strategy))
@@ -120,6 +124,10 @@ class Padding:
     direction: Direction = "right"
 
     def __post_init__(self) -> None:
+        for name in ("pad_id", "length", "pad_to_multiple_of"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) and (value is not None or name == "pad_id"):
+                raise TypeError(f"{name} must be an integer, got {value!r}")
         if self.length is not None and self.length < 0:
             raise ValueError(f"length must be >= 0 or None, got {self.length}")
         if self.pad_to_multiple_of is not None and self.pad_to_multiple_of < 1:
@@ -150,6 +158,8 @@ def truncate(
         ValueError: if the template alone is too long, the stride is not below the length that is left, or the text to
             be cut is missing or shorter than what has to go.
     """
+    if not isinstance(truncation, Truncation):
+        raise TypeError(f"truncation must be a Truncation or None, such as Truncation(512), got {truncation!r}")
     room = truncation.max_length - n_added
     if room < 0:
         raise ValueError(f"max_length must be at least the {n_added} ids of the template, got {truncation.max_length}")
@@ -219,6 +229,8 @@ def pad(encodings: Sequence[Encoding], padding: Padding) -> list[Encoding]:
     Returns:
         As many encodings.
     """
+    if not isinstance(padding, Padding):
+        raise TypeError(f"padding must be a Padding or None, such as Padding(length=512), got {padding!r}")
     length = max(map(len, encodings), default=0) if padding.length is None else padding.length
     if padding.pad_to_multiple_of:
         length = -(-length // padding.pad_to_multiple_of) * padding.pad_to_multiple_of

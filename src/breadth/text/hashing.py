@@ -133,7 +133,7 @@ class HashingVectorizer(BaseEstimator):
             raise ValueError(f"norm must be 'l1', 'l2' or None, got {self.norm!r}")
         if np.dtype(self.dtype) not in (np.float32, np.float64):
             raise ValueError(f"dtype must be np.float64 or np.float32, got {self.dtype!r}")
-        return Analyzer(ngram_range=tuple(self.ngram_range), **{name: getattr(self, name) for name in ANALYSIS})
+        return Analyzer(ngram_range=self.ngram_range, **{name: getattr(self, name) for name in ANALYSIS})
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

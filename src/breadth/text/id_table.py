@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 from array import array
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from breadth.text.added_tokens import AddedTokens
+from breadth.text.arguments import check_iterable
 from breadth.text.decode import token_bytes
 from breadth.text.model import Model
 
@@ -91,7 +93,10 @@ class IdTable:
 
     def listed_ids(self, ids: Iterable[int], *, skip_special_tokens: bool = False) -> list[int]:
         """Ids as a list of Python's integers, of an array or tensor too."""
-        listed: list[int] = ids if type(ids) is list else ids.tolist() if hasattr(ids, "tolist") else list(ids)
+        listed: Any = ids if type(ids) is list else ids.tolist() if hasattr(ids, "tolist") else ids
+        if type(listed) is not list:
+            check_iterable("ids", listed, "a list or array of integers")
+            listed = list(listed)
         if skip_special_tokens and self.special:
             return [i for i in listed if i not in self.special]
         return listed

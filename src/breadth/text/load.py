@@ -35,7 +35,7 @@ def load_tokenizer(path: str | os.PathLike[str], **options: Any) -> Tokenizer:
     Peer: tokenizers, tiktoken and sentencepiece, each on its own files, exact (A).
     In production: the folder of a model, as it was downloaded.
     """
-    path = Path(path)
+    path = _named(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no {path}; give a tokenizer's file or the folder it lies in")
     if not path.is_dir():
@@ -47,6 +47,13 @@ def load_tokenizer(path: str | os.PathLike[str], **options: Any) -> Tokenizer:
     template = _chat_template(path, config)
     tokenizer = tokenizer.replace(special_tokens=special, chat_template=template or tokenizer.chat_template)
     return _with_ends(tokenizer, bos=config.get("add_bos_token"), eos=config.get("add_eos_token"))
+
+
+def _named(path: str | os.PathLike[str]) -> Path:
+    """The path, unless it is empty, which would silently mean the folder that the program was started in."""
+    if not os.fspath(path):
+        raise ValueError("path is empty; name a file, or '.' for the folder that you are in")
+    return Path(path)
 
 
 def _from_file(path: Path, options: Mapping[str, Any]) -> Tokenizer:
@@ -82,7 +89,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        obj = json.loads(path.read_text(encoding="utf-8"))
+        obj = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a byte order mark first
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a whole JSON file: {error}; fetch it again") from None
     if not isinstance(obj, dict):
@@ -176,7 +183,7 @@ def save_tokenizer(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
     from breadth.text.tiktoken_file import save_tiktoken
     from breadth.text.tokenizer_json import save_tokenizer_json
 
-    path = Path(path)
+    path = _named(path)
     if path.suffix == ".json":
         save_tokenizer_json(tokenizer, path)
     elif path.suffix == ".tiktoken":

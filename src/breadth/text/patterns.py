@@ -6,6 +6,7 @@ The published patterns have scanners in Numba; any other pattern runs in the `re
 from __future__ import annotations
 
 import functools
+import re
 from typing import Literal, Protocol, Self, cast, get_args
 
 import numpy as np
@@ -86,7 +87,12 @@ RULES: dict[str, Rules] = {
 
 
 def named_pattern(pattern: str) -> str:
-    """The regular expression of a name of `PATTERNS`; anything else is one already."""
+    """The regular expression of a name of `PATTERNS`; anything else is one already, but for a name that is none."""
+    if pattern not in PATTERNS and re.fullmatch(r"[\w-]+", pattern):
+        raise ValueError(
+            f"pattern {pattern!r} is none of {', '.join(PATTERNS)}; a regular expression that is one word is "
+            f"written (?:{pattern})"
+        )
     return PATTERNS.get(cast(PatternName, pattern), pattern)
 
 

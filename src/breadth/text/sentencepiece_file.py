@@ -120,6 +120,8 @@ def parse_sentencepiece(data: bytes) -> SentencePieceModel:
                 if inner == 1:
                     piece = _bytes(part).decode("utf-8")
                 elif inner == 2:
+                    if len(_bytes(part)) != 4:
+                        raise ValueError(f"has a score of {len(_bytes(part))} bytes, where 4 belong")
                     score = struct.unpack("<f", _bytes(part))[0]
                 elif inner == 3:
                     kind = _int(part)

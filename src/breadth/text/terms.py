@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from breadth.compilation import announced
 from breadth.text import tfidf_kernels as kernels
 from breadth.text.analysis import Analyzer
+from breadth.text.arguments import check_iterable
 from breadth.text.tfidf_kernels import ABSENT, EMPTY, SPACE, WORD
 
 CHUNK = 1 << 18  # bytes of text counted at a time
@@ -83,6 +84,7 @@ class TermTable:
         """
         if isinstance(documents, str | bytes):
             raise TypeError("documents must be a list of strings, got a single one; put it into a list")
+        check_iterable("documents", documents, "a list of strings")
         if self.analyzer.in_kernels:
             # calls at a time count in places of their own
             record = self._record.copy() if self._column is not None else None

@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_array
 
 from breadth.text.analysis import WORDS, Analyzer
+from breadth.text.arguments import check_integer, check_iterable
 from breadth.text.terms import Counts, TermTable
 from breadth.text.weight_kernels import L1, L2, NO_NORM, weigh
 
@@ -112,10 +113,10 @@ class CountVectorizer(BaseEstimator):
         """Learn the vocabulary and count its terms; shape (documents, terms), each row in the order of columns."""
         for name in ("max_df", "min_df"):
             value = getattr(self, name)
-            if value < 0 or (not isinstance(value, Integral) and value > 1):
+            if not hasattr(value, "__float__") or value < 0 or (not isinstance(value, Integral) and value > 1):
                 raise ValueError(f"{name} must be an integer >= 0 or a share in [0, 1], got {value}")
-        if self.max_features is not None and self.max_features < 1:
-            raise ValueError(f"max_features must be >= 1 or None, got {self.max_features}")
+        if self.max_features is not None:
+            check_integer("max_features", self.max_features, 1)
         if self.vocabulary is not None:
             self._adopt(self.vocabulary)
             return self.transform(raw_documents)
@@ -183,7 +184,7 @@ class CountVectorizer(BaseEstimator):
         return self._analysis()
 
     def _analysis(self) -> Analyzer:
-        return Analyzer(ngram_range=tuple(self.ngram_range), **{name: getattr(self, name) for name in ANALYSIS})
+        return Analyzer(ngram_range=self.ngram_range, **{name: getattr(self, name) for name in ANALYSIS})
 
     def _adopt(self, vocabulary: Mapping[Any, int] | Iterable[Any]) -> None:
         if isinstance(vocabulary, Mapping):
@@ -193,6 +194,7 @@ class CountVectorizer(BaseEstimator):
                     f"vocabulary must map its {len(terms)} terms to the columns 0..{len(terms) - 1}, each once"
                 )
         else:
+            check_iterable("vocabulary", vocabulary, "a list of terms or a mapping from terms to columns")
             listed = sorted(vocabulary) if isinstance(vocabulary, set | frozenset) else list(vocabulary)
             terms = {term: column for column, term in enumerate(listed)}
             if len(terms) < len(listed):
@@ -203,8 +205,7 @@ class CountVectorizer(BaseEstimator):
         self.vocabulary_, self.fixed_vocabulary_, self._lookup = terms, True, None
 
     def _matrix(self, found: Counts, n_terms: int) -> sp.csr_matrix:
-        wide = max(len(found.terms), n_terms) > np.iinfo(np.int32).max
-        index = np.int64 if wide else np.int32
+        index = np.int64 if max(len(found.terms), n_terms) > np.iinfo(np.int32).max else np.int32
         data = np.ones(len(found.counts), self.dtype) if self.binary else found.counts.astype(self.dtype, copy=False)
         shape = (len(found.indptr) - 1, n_terms)
         X = sp.csr_matrix((data, found.terms.astype(index, copy=False), found.indptr.astype(index)), shape=shape)

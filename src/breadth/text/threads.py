@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TypeVar
 
+from breadth.text.arguments import check_integer, check_iterable
+
 Text = str | tuple[str, str]
 Result = TypeVar("Result")
 
@@ -32,14 +34,14 @@ def on_threads(function: Callable[[Text], Result], texts: Iterable[Text], n_thre
     """
     if isinstance(texts, str):
         raise TypeError("texts must be a list of strings, got one string; use encode for a single text")
+    check_iterable("texts", texts, "a list of strings")
     texts = list(texts)
     for i, text in enumerate(texts):
         if not isinstance(text, str) and not (isinstance(text, tuple) and len(text) == 2):
             raise TypeError(f"texts must hold strings or pairs of them, got {type(text).__name__} at {i}")
     if n_threads is None:
         n_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if n_threads < 1:
-        raise ValueError(f"n_threads must be at least 1, got {n_threads}")
+    check_integer("n_threads", n_threads, 1)
     sizes = [len(text) if isinstance(text, str) else sum(map(len, text)) for text in texts]
     total = sum(sizes)
     if n_threads == 1 or total < SMALL:

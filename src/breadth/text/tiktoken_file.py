@@ -8,13 +8,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from breadth.text.added_tokens import AddedToken
 from breadth.text.byte_alphabet import printable_to_bytes
 from breadth.text.decode import ByteLevel as ByteDecoder
 from breadth.text.matching import Regex
-from breadth.text.patterns import PATTERNS
+from breadth.text.patterns import PATTERNS, named_pattern
 from breadth.text.pre_tokenize import ByteLevel, PreTokenizer, Split
 from breadth.text.pre_tokenize import Sequence as PreTokenizers
 from breadth.text.tokenizer import Tokenizer
@@ -120,6 +119,8 @@ def load_tiktoken(
         )
     if special_tokens is None:
         special_tokens = known.special_tokens if known else {}
+    if not isinstance(special_tokens, Mapping):
+        raise TypeError(f"special_tokens must map each token to its id, got {special_tokens!r}")
     highest = max(ranks.values())
     if highest != len(ranks) - 1 and not allow_holes:
         taken = set(ranks.values())
@@ -143,7 +144,7 @@ def load_tiktoken(
 def _words(pattern: str) -> PreTokenizer:
     if pattern == "gpt2":
         return ByteLevel(add_prefix_space=False)
-    regex = Regex(cast(dict[str, str], PATTERNS).get(pattern, pattern))
+    regex = Regex(named_pattern(pattern))
     return PreTokenizers((Split(regex, "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)))
 
 

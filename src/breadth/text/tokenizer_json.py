@@ -12,6 +12,7 @@ from typing import Any
 from breadth.text import decode, decode_words, normalise, normalise_bert, post_process, pre_tokenize
 from breadth.text import pre_tokenize_classes as classes
 from breadth.text.added_tokens import AddedToken
+from breadth.text.arguments import reading
 from breadth.text.charsmap import Precompiled
 from breadth.text.encoding import Direction, Padding, Strategy, Truncation
 from breadth.text.matching import Regex, members
@@ -105,7 +106,7 @@ def load_tokenizer_json(path: str | Path) -> Tokenizer:
     Peer: tokenizers.Tokenizer.from_file, the layouts of twelve families, exact (A).
     """
     try:
-        obj = json.loads(Path(path).read_text(encoding="utf-8"))
+        obj = json.loads(Path(path).read_text(encoding="utf-8-sig"))  # some editors put a byte order mark first
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a whole JSON file: {error}; fetch it again") from None
     try:
@@ -118,19 +119,25 @@ def tokenizer_from_json(obj: Any) -> Tokenizer:
     """A tokenizer from the parsed content of a `tokenizer.json`; raises as `load_tokenizer_json` does."""
     if not isinstance(obj, dict) or not isinstance(obj.get("model"), dict):
         raise ValueError("a tokenizer.json must be an object with a 'model' object; this may be another kind of file")
-    parts = {section: _part(obj[section], section, section) for section in _CLASSES if obj.get(section) is not None}
+    parts = {}
+    for section in _CLASSES:
+        if obj.get(section) is not None:
+            with reading(section):
+                parts[section] = _part(obj[section], section, section)
     spelled = any(
         isinstance(each, (pre_tokenize.ByteLevel, normalise.ByteLevel))
         for section in ("normalizer", "pre_tokenizer")
         for each in members(parts.get(section))
     )
-    return Tokenizer(
-        _model(obj["model"], byte_level=spelled),
-        added_tokens=[_added_token(token, i) for i, token in enumerate(obj.get("added_tokens") or ())],
-        truncation=_truncation(obj.get("truncation")),
-        padding=_padding(obj.get("padding")),
-        **parts,
-    )
+    with reading("model"):
+        model = _model(obj["model"], byte_level=spelled)
+    with reading("added_tokens"):
+        added = [_added_token(token, i) for i, token in enumerate(obj.get("added_tokens") or ())]
+    with reading("truncation"):
+        truncation = _truncation(obj.get("truncation"))
+    with reading("padding"):
+        padding = _padding(obj.get("padding"))
+    return Tokenizer(model, added_tokens=added, truncation=truncation, padding=padding, **parts)
 
 
 def _model(obj: Mapping[str, Any], *, byte_level: bool) -> Model:
@@ -200,6 +207,8 @@ def _value(value: Any, name: str, where: str) -> Any:
         if value not in _BEHAVIOURS:
             raise ValueError(f"{where} must be one of {', '.join(_BEHAVIOURS)}, got {value!r}")
         return _BEHAVIOURS[value]
+    if name in ("content", "prepend", "replacement") and not isinstance(value, str):
+        raise ValueError(f"{where} must be a string, got {value!r}")
     return tuple(value) if name in ("sep", "cls") else value
 
 
@@ -209,15 +218,17 @@ def _template(obj: Mapping[str, Any], where: str) -> post_process.TemplateProces
         for i, piece in enumerate(obj.get(name, ())):
             (kind, content), *rest = piece.items() if isinstance(piece, dict) and piece else [("", {})]
             if kind == "Sequence" and not rest:
-                read.append(TextPiece("AB".index(content["id"]), content.get("type_id", 0)))
+                if content["id"] not in ("A", "B"):
+                    raise ValueError(f"{where}.{name}[{i}].Sequence.id must be A or B, got {content['id']!r}")
+                read.append(TextPiece(("A", "B").index(content["id"]), int(content.get("type_id", 0))))
             elif kind == "SpecialToken" and not rest:
-                read.append(SpecialPiece(content["id"], content.get("type_id", 0)))
+                read.append(SpecialPiece(content["id"], int(content.get("type_id", 0))))
             else:
                 raise ValueError(f"{where}.{name}[{i}] must be one Sequence or one SpecialToken, got {piece!r}")
         return tuple(read)
 
     special = {
-        name: SpecialToken(tuple(token["ids"]), tuple(token["tokens"]))
+        name: SpecialToken(tuple(map(int, token["ids"])), tuple(token["tokens"]))
         for name, token in (obj.get("special_tokens") or {}).items()
     }
     return post_process.TemplateProcessing(pieces("single"), pieces("pair"), special)
@@ -237,14 +248,16 @@ def _truncation(obj: Mapping[str, Any] | None) -> Truncation | None:
 def _padding(obj: Mapping[str, Any] | None) -> Padding | None:
     if obj is None:
         return None
-    strategy = obj.get("strategy", "BatchLongest")
+    strategy, direction = obj.get("strategy", "BatchLongest"), obj.get("direction", "Right")
+    if (strategy != "BatchLongest" and not isinstance(strategy, dict)) or direction not in _DIRECTIONS:
+        raise ValueError(f"padding has an unknown strategy or direction: {strategy!r}, {direction!r}")
     return Padding(
         pad_id=obj["pad_id"],
         pad_token=obj["pad_token"],
         pad_type_id=obj.get("pad_type_id", 0),
         length=strategy["Fixed"] if isinstance(strategy, dict) else None,
         pad_to_multiple_of=obj.get("pad_to_multiple_of"),
-        direction=_DIRECTIONS[obj.get("direction", "Right")],
+        direction=_DIRECTIONS[direction],
     )
 
 

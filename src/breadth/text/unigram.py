@@ -294,6 +294,9 @@ class Unigram:
             raise ValueError(f"model type must be 'Unigram', got {obj['type']!r}")
         if "vocab" not in obj:
             raise ValueError(f"a Unigram model needs 'vocab', a list of [piece, score]; got the keys {sorted(obj)}")
+        for i, entry in enumerate(obj["vocab"]):
+            if not isinstance(entry, list | tuple) or list(map(type, entry)) not in ([str, float], [str, int]):
+                raise ValueError(f"vocab[{i}] must be a list of piece and score, got {entry!r}")
         return cls(
             [(piece, score) for piece, score in obj["vocab"]],
             unk_id=obj.get("unk_id"),

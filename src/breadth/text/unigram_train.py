@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma
 
-from breadth.text.bpe_train_words import count_corpus
+from breadth.text.arguments import check_integer
+from breadth.text.bpe_train_words import count_corpus, training_threads
 from breadth.text.charsmap import SentencePieceNormalizer
 from breadth.text.sentencepiece_parts import SentencePieceDecoder, SentencePieceWords
 from breadth.text.sentencepiece_parts_kernels import word_ends
@@ -85,7 +85,10 @@ def train_unigram(
         0.1 % (A).
     In production: vocab_size 8k to 64k; byte_fallback=True for a model that must take any text.
     """
+    check_integer("vocab_size", vocab_size, 1)
     normalizer = normalizer or SentencePieceNormalizer()
+    if not isinstance(normalizer, SentencePieceNormalizer):
+        raise TypeError(f"normalizer must be a SentencePieceNormalizer or None, got {normalizer!r}")
     rules = rules or PieceRules()
     if not 0.98 <= character_coverage <= 1:
         raise ValueError(f"character_coverage must be in [0.98, 1], got {character_coverage}")
@@ -95,7 +98,7 @@ def train_unigram(
         raise ValueError(f"shrinking_factor must be in [0.5, 0.95], got {shrinking_factor}")
     if not 1 <= n_sub_iterations <= 10:
         raise ValueError(f"n_sub_iterations must be in [1, 10], got {n_sub_iterations}")
-    n_threads = n_threads or os.cpu_count() or 1
+    n_threads = training_threads(n_threads)
     special = ["<unk>", *control_symbols, *user_defined_symbols]
     special += [f"<0x{byte:02X}>" for byte in range(256)] if byte_fallback else []
     repeated = [symbol for symbol, n in Counter(special).items() if n > 1]

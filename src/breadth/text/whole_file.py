@@ -7,6 +7,16 @@ import tempfile
 from pathlib import Path
 
 
+def writable(path: str | os.PathLike[str]) -> Path:
+    """The path of a file that may be made or replaced; raises where there is no folder for it, or no file there."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"path: the folder {str(path.parent)!r} does not exist; make it before saving")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"path: {str(path)!r} is a folder, device or pipe, and no file can take its place")
+    return path
+
+
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file so that a reader, also after a crash, finds the old content or the new.
 
@@ -15,9 +25,10 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
         data: the new content.
 
     Raises:
-        OSError: if the folder does not exist or cannot be written to; the old file is untouched.
+        OSError: if the folder does not exist or cannot be written to, or `path` is a folder, device or pipe; the old
+            file is untouched.
     """
-    path = Path(path)
+    path = writable(path)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

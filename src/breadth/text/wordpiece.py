@@ -53,6 +53,8 @@ class WordPiece:
         for token, i in self._ids.items():
             if not token:
                 raise ValueError(f"vocab has an empty piece, id {i}")
+            if isinstance(i, bool) or not isinstance(i, int | np.integer) or i >= (1 << 31) - 1:
+                raise ValueError(f"ids must be integers in [0, 2^31 - 1), but piece {token!r} has {i!r}")
             if i < 0:
                 raise ValueError(f"ids must be at least 0, but piece {token!r} has {i}")
             if i in self._tokens:

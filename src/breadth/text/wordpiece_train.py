@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from breadth.text.arguments import check_integer
 from breadth.text.bpe_train import train_merges
-from breadth.text.bpe_train_words import WordCounts, count_corpus, cut_by_text
+from breadth.text.bpe_train_words import WordCounts, count_corpus, cut_by_text, training_threads
 from breadth.text.wordpiece import WordPiece
 from breadth.text.wordpiece_train_kernels import best_pair, count_pairs, merge_pair
 
@@ -150,8 +150,11 @@ def train_wordpiece(
 
     if score not in ("likelihood", "count"):
         raise ValueError(f"score must be 'likelihood' or 'count', got {score!r}")
+    if isinstance(special_tokens, str):
+        raise TypeError(f"special_tokens is one str; give a sequence such as ['[UNK]', {special_tokens!r}]")
     if "[UNK]" not in special_tokens:
         raise ValueError(f"special_tokens must hold '[UNK]', got {list(special_tokens)}")
+    check_integer("vocab_size", vocab_size, 1)
     if limit_alphabet is not None and score != "count":
         raise ValueError(
             f"limit_alphabet goes with score='count', got limit_alphabet={limit_alphabet}, score={score!r}"
@@ -161,7 +164,7 @@ def train_wordpiece(
     words = count_corpus(
         texts,
         cut_by_text(lambda text: pre_tokenizer.split(normalizer(text))),
-        n_threads=n_threads or os.cpu_count() or 1,
+        n_threads=training_threads(n_threads),
     )
     if not len(words.ends):
         raise ValueError("texts has no word to learn from")
