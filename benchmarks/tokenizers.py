@@ -7,7 +7,7 @@ import pathlib
 import pydoc_data.topics
 import sysconfig
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tiktoken
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -16,12 +16,16 @@ from benchmarks.harness import OURS, Row, Section, Setup, Times, interleave, rat
 from breadth.text.bpe import BPE
 from breadth.text.byte_alphabet import printable_to_bytes
 from breadth.text.patterns import PATTERNS
+from breadth.text.tokenizer import Tokenizer as Ours
 
 HUGGING_FACE, TIKTOKEN = "tokenizers", "tiktoken"
 VOCAB_SIZE = 32_000
 TRAIN_BARS = {HUGGING_FACE: 1 / 5}
 ENCODE_BARS = {1: {TIKTOKEN: 1 / 3}, 2: {TIKTOKEN: 1 / 3.5}}
 HUGGING_FACE_BARS = {HUGGING_FACE: 1 / 12}
+NO_BARS = {TIKTOKEN: None, HUGGING_FACE: None}
+SHORTEST, LONGEST = 24, 64  # characters of a short line
+FEW_IDS = 8
 # as tiktoken publishes them: its GPT-2 is another writing of the same
 TIKTOKEN_PATTERNS = {
     "gpt2": r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s",
@@ -94,17 +98,34 @@ def train_rows(setup: Setup, raw: Times) -> list[Row]:
     ]
 
 
+class Three(NamedTuple):
+    """One vocabulary in three tokenizers."""
+
+    ranks: dict[bytes, int]
+    ours: Ours
+    tiktoken: tiktoken.Encoding
+    hugging_face: Tokenizer
+
+
+@functools.cache
+def three(name: str, n_bytes: int, vocab_size: int) -> Three:
+    """A vocabulary trained on the corpus with a pattern, as each library takes it."""
+    trained = BPE.train(corpus(n_bytes), vocab_size=vocab_size, pattern=name)
+    model = trained.model
+    ranks = {printable_to_bytes(token): i for token, i in model.get_vocab().items()}
+    theirs = tiktoken.Encoding(name, pat_str=TIKTOKEN_PATTERNS[name], mergeable_ranks=ranks, special_tokens={})
+    peer = hugging_face(name)
+    peer.model = models.BPE(vocab=model.get_vocab(), merges=model.merges)
+    return Three(ranks, trained, theirs, peer)
+
+
 def encode_rows(setup: Setup, raw: Times) -> list[Row]:
-    texts = corpus(setup.size(1 << 30, 200_000))
+    n_bytes, vocab_size = setup.size(1 << 30, 200_000), setup.size(VOCAB_SIZE, 1000)
+    texts = corpus(n_bytes)
     few = texts[:: setup.size(8, 4)]
     rows = []
-    for name, pattern in TIKTOKEN_PATTERNS.items():
-        trained = BPE.train(texts, vocab_size=setup.size(VOCAB_SIZE, 1000), pattern=name)
-        model = trained.model
-        ranks = {printable_to_bytes(token): i for token, i in model.get_vocab().items()}
-        theirs = tiktoken.Encoding(name, pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
-        peer = hugging_face(name)
-        peer.model = models.BPE(vocab=model.get_vocab(), merges=model.merges)
+    for name in TIKTOKEN_PATTERNS:
+        ranks, trained, theirs, peer = three(name, n_bytes, vocab_size)
 
         # a fresh model every time: its cache of words begins empty
         def fresh(_: int, ranks: dict[bytes, int] = ranks, trained: Any = trained) -> Any:
@@ -126,6 +147,52 @@ def encode_rows(setup: Setup, raw: Times) -> list[Row]:
             HUGGING_FACE: lambda _, peer=peer: [peer.encode(text, add_special_tokens=False).ids for text in few],
         }
         rows += compared(f"{name}, {megabytes(few)}, 1 thread", one, fresh, HUGGING_FACE_BARS, setup, raw)
+    return rows
+
+
+def short_rows(setup: Setup, raw: Times) -> list[Row]:
+    n_bytes, vocab_size = setup.size(1 << 30, 200_000), setup.size(VOCAB_SIZE, 1000)
+    texts = corpus(n_bytes)
+    lines = [line for text in texts for line in text.splitlines() if SHORTEST <= len(line) <= LONGEST]
+    lines = lines[:: setup.size(20, 4)]
+    whole = texts[:: setup.size(8, 4)]
+    short = f"{len(lines):,} lines of {SHORTEST} to {LONGEST} characters, one call each"
+    rows = []
+    for name in TIKTOKEN_PATTERNS:
+        _, ours, theirs, peer = three(name, n_bytes, vocab_size)
+        encode = {
+            OURS: lambda given, ours=ours: [ours.encode(text) for text in given],
+            TIKTOKEN: lambda given, theirs=theirs: [theirs.encode_ordinary(text) for text in given],
+            HUGGING_FACE: lambda given, peer=peer: [peer.encode(text, add_special_tokens=False).ids for text in given],
+        }
+        rows += beside_both(f"encode, {name}, {short}", encode, lines, setup, raw)
+        decode = {
+            OURS: lambda given, ours=ours: [ours.decode(ids) for ids in given],
+            TIKTOKEN: lambda given, theirs=theirs: [theirs.decode(ids) for ids in given],
+            HUGGING_FACE: lambda given, peer=peer: [peer.decode(ids, skip_special_tokens=False) for ids in given],
+        }
+        few = [ours.encode(text)[:FEW_IDS] for text in lines]
+        rows += beside_both(f"decode, {name}, {len(few):,} lists of {FEW_IDS} ids at the most", decode, few, setup, raw)
+        many = [ours.encode(text) for text in whole]
+        rows += beside_both(f"decode, {name}, whole texts, {megabytes(whole)}", decode, many, setup, raw)
+    return rows
+
+
+def beside_both(
+    what: str, contenders: dict[str, Callable[[Any], list[Any]]], given: Any, setup: Setup, raw: Times
+) -> list[Row]:
+    """A row of time and one of differing results beside each peer; nothing is promised about the times."""
+    found: dict[str, list[Any]] = {}
+    times = interleave(
+        contenders,
+        lambda _: given,
+        reps=setup.repetitions(5),
+        look=lambda name, _, __, result: found.update({name: result}),
+    )
+    rows = ratio_rows(what, times, NO_BARS, raw)
+    for peer in NO_BARS:
+        differing = sum(a != b for a, b in zip(found[OURS], found[peer], strict=True))
+        rows.append(Row(f"other results, {what}", differing, "count", 0, peer))
     return rows
 
 
@@ -165,5 +232,13 @@ SECTIONS = (
         "tiktoken gets them as ranks with its published patterns, tokenizers as vocabulary and merges. Ours begins "
         "each time without a word in its cache.",
         encode_rows,
+    ),
+    Section(
+        "bpe-short",
+        "Tokenizers: short lines, and decoding, with byte-level BPE",
+        f"{_DATA}, with the vocabularies of the section before. Short lines are every twentieth of their lines of "
+        f"{SHORTEST} to {LONGEST} characters, in one call each, as a service or a loop of a user's makes them; every "
+        "contender has met the words before. Nothing is promised about these times: they are here to be known.",
+        short_rows,
     ),
 )

@@ -25,8 +25,18 @@ NAMES: Mapping[str, str] = {  # comparison: its question, so that a list of them
     "regressors": "Which kind of regressor suits this table?",
     "tokenizers": "Which tokenizer makes the shortest sequences of this text, and at what cost?",
     "ann": "Which vector index finds the nearest neighbours, and how fast?",
-    "attention": "What does attention cost with length, and what do its approximations lose?",
     "similarity": "Do cosine, dot product and Euclidean distance find the same neighbours?",
+    "attention": "What does attention cost with length, and what do its approximations lose?",
+    "optimizers": "Which optimizer trains a small network best in the same number of passes?",
+    "decay": "Is decoupled weight decay better than an L2 penalty, under SGD, momentum and Adam?",
+    "normalisation": "Which normaliser helps, and how does it depend on the size of a batch?",
+    "initialisation": "Which first weights let a deep network learn?",
+    "activations": "Which activation suits this table?",
+    "depth-or-width": "With so many parameters, is it better to be deep or wide?",
+    "imbalance-losses": "Which loss learns the rare classes when some are rare in training?",
+    "noisy-labels": "Which loss is misled least by wrong labels in training?",
+    "architectures": "Which architecture suits small images, and what is its bias worth when rows are few?",
+    "rl": "Which method of reinforcement learning earns most after so many steps?",
 }
 
 
@@ -77,7 +87,7 @@ def get(name: str) -> Comparison:
         near = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"there is no comparison {name!r}; {hint}there are {', '.join(NAMES)}")
-    return import_module(f"breadth.evidence.comparisons.{name}").COMPARISON
+    return import_module(f"breadth.evidence.comparisons.{name.replace('-', '_')}").COMPARISON
 
 
 def tables(
@@ -153,7 +163,7 @@ def lay_out(
     family = prepared[0].problem.family
     if family not in comparison.families:
         other = {"regression": "regressors", "classification": "classifiers"}.get(
-            family, "tokenizers, ann or attention"
+            family, "tokenizers, ann, attention or rl"
         )
         raise ValueError(
             f"{comparison.name!r} judges {comparison.families[0]} and the target of {prepared[0].table.name!r} makes "

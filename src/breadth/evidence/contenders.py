@@ -102,56 +102,56 @@ def _dummy(problem: Problem, seed: int, n_threads: int, settings: Settings) -> A
 def _ours_logistic(problem: Problem, seed: int, n_threads: int, settings: Settings) -> Any:
     from breadth.tabular import LogisticRegression
 
-    return _encoded(LogisticRegression(**settings), problem)
+    return encoded(LogisticRegression(**settings), problem)
 
 
 def _sklearn_logistic(problem: Problem, seed: int, n_threads: int, settings: Settings) -> Any:
     from sklearn.linear_model import LogisticRegression
 
-    return _encoded(LogisticRegression(**settings, max_iter=1000), problem)
+    return encoded(LogisticRegression(**settings, max_iter=1000), problem)
 
 
 def _ours_linear(problem: Problem, seed: int, n_threads: int, settings: Settings) -> Any:
     from breadth.tabular import LinearRegression
 
-    return _encoded(LinearRegression(**settings), problem)
+    return encoded(LinearRegression(**settings), problem)
 
 
 def _sklearn_linear(problem: Problem, seed: int, n_threads: int, settings: Settings) -> Any:
     from sklearn.linear_model import LinearRegression
 
-    return _encoded(LinearRegression(**settings), problem)
+    return encoded(LinearRegression(**settings), problem)
 
 
 def _sklearn_ridge(problem: Problem, seed: int, n_threads: int, settings: Settings) -> Any:
     from sklearn.linear_model import Ridge
 
-    return _encoded(Ridge(**settings), problem)
+    return encoded(Ridge(**settings), problem)
 
 
 def _ours_naive_bayes(problem: Problem, seed: int, n_threads: int, settings: Settings) -> Any:
     from breadth.tabular import GaussianNB
 
-    return _encoded(GaussianNB(**settings), problem)
+    return encoded(GaussianNB(**settings), problem)
 
 
 def _sklearn_naive_bayes(problem: Problem, seed: int, n_threads: int, settings: Settings) -> Any:
     from sklearn.naive_bayes import GaussianNB
 
-    return _encoded(GaussianNB(**settings), problem)
+    return encoded(GaussianNB(**settings), problem)
 
 
 def _ours_neighbours(problem: Problem, seed: int, n_threads: int, settings: Settings) -> Any:
     from breadth.tabular import KNeighborsClassifier
 
-    return _encoded(KNeighborsClassifier(**settings), problem)
+    return encoded(KNeighborsClassifier(**settings), problem)
 
 
 def _sklearn_neighbours(problem: Problem, seed: int, n_threads: int, settings: Settings) -> Any:
     from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
     make = KNeighborsRegressor if problem.family == "regression" else KNeighborsClassifier
-    return _encoded(make(**settings, n_jobs=n_threads), problem)
+    return encoded(make(**settings, n_jobs=n_threads), problem)
 
 
 def _ours_adaboost(problem: Problem, seed: int, n_threads: int, settings: Settings) -> Any:
@@ -160,7 +160,7 @@ def _ours_adaboost(problem: Problem, seed: int, n_threads: int, settings: Settin
     return AdaBoostClassifier(**settings, random_state=seed)
 
 
-def _encoded(estimator: Any, problem: Problem) -> Any:
+def encoded(estimator: Any, problem: Problem) -> Any:
     """Median filling and scaling of numbers, one-hot columns for categories, then the estimator."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer

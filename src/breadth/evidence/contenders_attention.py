@@ -101,7 +101,7 @@ def _make(
 
 
 def _entry(name: str, origin: str, kind: Callable[[int, Settings], Attend], cost: float, **settings: Any) -> Entry:
-    return Entry(name, origin, partial(_make, kind), settings, cost=cost)
+    return Entry(name, origin, partial(_make, kind), settings, cost=cost, rooms=("nn",) if origin == "breadth" else ())
 
 
 ATTEND = _entry("breadth attend", "breadth", _exact, 1e5)

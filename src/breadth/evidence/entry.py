@@ -38,6 +38,7 @@ class Entry:
         fit_with: keyword arguments of `fit`, for a package that is told of categories only there; None: none.
         stages: yields predictions after each iteration, for learning curves; None: it has no stages.
         cost: rough nanoseconds of one thread for one row × feature of training, for time estimates only.
+        rooms: files and folders below `breadth` whose code decides its numbers, beside those of the kind of task.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Entry:
     fit_with: Callable[[Problem], Mapping[str, Any]] | None = None
     stages: Stages | None = None
     cost: float = 100.0
+    rooms: tuple[str, ...] = ()
 
     def having(self, **settings: Any) -> Entry:
         """The same contender with some settings replaced."""

@@ -32,6 +32,7 @@ MEASURES: Mapping[Family, tuple[Measure, ...]] = {
     ),
     "search": (Measure("recall@10", "higher", margin=0.005),),
     "attention": (Measure("relative error", "lower", margin=0.01),),
+    "control": (Measure("return", "higher", margin=0.05, margin_of="target spread"),),
 }
 K = 10  # neighbours that a search is asked for
 
@@ -48,7 +49,7 @@ def answers(problem: Problem, X_train: NDArray, X: NDArray, y: NDArray) -> NDArr
     Returns:
         y, shape (n,); for tokenization X; for search the indices of each row's nearest training rows, shape (n, K),
         computed in float64 from all of them, equal ones by index; for attention the exact outputs, in float64,
-        shape (n, heads, length, head_dim).
+        shape (n, heads, length, head_dim); for control y, which nothing is compared with.
     """
     if problem.task == "tokenization":
         return X
@@ -93,7 +94,7 @@ def score(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
             outputs of attention.
         predicted: class probabilities, shape (n, classes), or predictions, shape (n,); for tokenization the number of
             tokens and of unknown ones, shape (n, 2); for search the indices of training rows found, shape (n, K); for
-            attention its outputs, shape of y.
+            attention its outputs, shape of y; for control the return of each episode, shape (n,).
 
     Raises:
         ValueError: if predicted has the wrong shape or is not finite.
@@ -110,6 +111,8 @@ def score(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
         return {"recall@10": float(found.mean())}
     if problem.task == "attention":
         return {"relative error": float(np.linalg.norm(predicted - y) / np.linalg.norm(y))}
+    if problem.task == "control":
+        return {"return": float(predicted.mean())}
     if problem.family == "regression":
         values = {
             "RMSE": metrics.root_mean_squared_error(y, predicted),

@@ -33,6 +33,7 @@ OURS: Mapping[Family, tuple[str, ...]] = {
     "tokenization": ("text", "evidence/contenders_text.py"),
     "search": ("vector", "tabular", "evidence/contenders_search.py"),
     "attention": ("nn/attention", "evidence/contenders_attention.py"),
+    "control": ("rl", "evidence/contenders_control.py"),
 }
 PACKAGES = {  # origin: distributions whose version decides its numbers
     "breadth": ("numpy", "scipy", "numba", "scikit-learn"),
@@ -41,6 +42,7 @@ PACKAGES = {  # origin: distributions whose version decides its numbers
     "scikit-learn": ("numpy", "scipy", "scikit-learn"),
     "faiss": ("numpy", "faiss-cpu"),
     "torch": ("numpy", "torch"),
+    "stable-baselines3": ("numpy", "torch", "gymnasium", "stable-baselines3"),
 }
 
 
@@ -135,7 +137,7 @@ def make(
             "speed rounds": str(settings.rounds),
             "machine": machine(),
             "versions": ", ".join(f"{k} {v}" for k, v in _versions(entries).items()),
-            "code": _digest(sorted({code_hash(_parts(e.origin, family)) for e in entries}))[:12],
+            "code": _digest(sorted({code_hash(_parts(e, family)) for e in entries}))[:12],
         },
     )
     identity = [
@@ -195,7 +197,7 @@ def _key(entry: Entry, table: Prepared, settings: Settings, measure: Measure, re
             "split": ["shuffled stratified k-fold", settings.folds],
             "tuning": tuning,
             "versions": _versions([entry]),
-            "code": code_hash(_parts(entry.origin, table.problem.family)),
+            "code": code_hash(_parts(entry, table.problem.family)),
             "rest": rest,
         }
     )
@@ -255,10 +257,11 @@ def code_hash(parts: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
-def _parts(origin: str, family: Family) -> tuple[str, ...]:
-    if origin == "breadth":
-        return HARNESS + OURS[family]
-    return HARNESS + tuple(part for part in OURS[family] if part.startswith("evidence/"))
+def _parts(entry: Entry, family: Family) -> tuple[str, ...]:
+    parts = tuple(dict.fromkeys(OURS[family] + entry.rooms))
+    if entry.origin == "breadth":
+        return HARNESS + parts
+    return HARNESS + tuple(part for part in parts if part.startswith("evidence/") or part in entry.rooms)
 
 
 @cache
@@ -275,9 +278,11 @@ def machine() -> str:
 
 
 def _versions(entries: Sequence[Entry]) -> dict[str, str]:
-    names = sorted({name for e in entries for name in PACKAGES.get(e.origin, (e.origin,))})
+    names = {name for e in entries for name in PACKAGES.get(e.origin, (e.origin,))}
+    names |= {"torch" for e in entries for room in e.rooms if room in ("nn", "rl")}
+    names |= {"gymnasium" for e in entries if "rl" in e.rooms}
     found = {"breadth": breadth.__version__, "python": platform.python_version()}
-    for name in names:
+    for name in sorted(names):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:  # not installed, or installed under its other name

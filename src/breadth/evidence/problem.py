@@ -1,4 +1,4 @@
-"""A data set as a contender meets it: numbers, texts, vectors or sequences, and the facts that choose its estimator."""
+"""A data set as a contender meets it: numbers, texts, vectors, sequences or starts, and what chooses its estimator."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,20 +18,21 @@ if TYPE_CHECKING:
 
 Task = Literal["binary", "multiclass", "regression"]
 Metric = Literal["cosine", "dot", "euclidean"]
-Family = Literal["classification", "regression", "tokenization", "search", "attention"]
+Family = Literal["classification", "regression", "tokenization", "search", "attention", "control"]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What a contender's factory may know before it sees a row."""
 
-    task: Task | Literal["tokenization", "search", "attention"]
+    task: Task | Literal["tokenization", "search", "attention", "control"]
     n_classes: int
     n_features: int
     categorical: tuple[int, ...] = ()  # columns that hold category codes
     cardinality: tuple[int, ...] = ()  # number of categories of each of them
     missing: bool = False
     metric: Metric = "cosine"  # of the neighbours that a search looks for
+    environment: str = ""  # gymnasium's id, of a control task
 
     @property
     def family(self) -> Family:
@@ -228,6 +229,48 @@ def from_sequences(name: str, qkv: ArrayLike, *, note: str = "") -> Prepared:
         y=np.zeros(len(X)),
         digest=digest.hexdigest(),
     )
+
+
+def from_environment(environment: str, n_starts: int = 50) -> Prepared:
+    """Prepare episodes' starts in an environment, for methods that train in it and are then judged from them.
+
+    Args:
+        environment: a gymnasium id.
+        n_starts: episodes that are played in all; each fold holds its share.
+
+    Raises:
+        ValueError: if gymnasium has no such environment, or n_starts < 1.
+    """
+    import gymnasium
+
+    if n_starts < 1:
+        raise ValueError(f"n_starts must be >= 1, got {n_starts}")
+    try:
+        env = gymnasium.make(environment)
+    except gymnasium.error.Error as error:
+        raise ValueError(f"data set {environment!r}: gymnasium cannot make it: {error}") from error
+    spec = env.spec
+    env.action_space.seed(0)
+    blind = np.mean([_random_return(env, seed) for seed in range(20)])
+    threshold = None if spec is None else spec.reward_threshold
+    spread = abs(blind) if threshold is None else abs(threshold - blind)
+    note = f"a random policy returns {blind:.4g}" + (f", solved at {threshold:g}" if threshold is not None else "")
+    return Prepared(
+        table=Table(environment, "control", n_starts, 1, note=note, spread=max(float(spread), 1e-9)),
+        problem=Problem(task="control", n_classes=0, n_features=1, environment=environment),
+        X=np.arange(100_000, 100_000 + n_starts, dtype=np.float64)[:, None],
+        y=np.zeros(n_starts),
+        digest=hashlib.sha256(f"{spec} {n_starts}".encode()).hexdigest(),
+    )
+
+
+def _random_return(env: Any, seed: int) -> float:
+    env.reset(seed=seed)
+    total, over = 0.0, False
+    while not over:
+        _, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        total, over = total + float(reward), terminated or truncated
+    return total
 
 
 def _narrowest(X: NDArray) -> NDArray:

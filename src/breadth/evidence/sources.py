@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from breadth.evidence.problem import Prepared, from_documents, from_sequences, from_vectors
+from breadth.evidence.problem import Prepared, from_documents, from_environment, from_sequences, from_vectors
 
 DOCUMENT = 4096  # characters from which a file's lines make a document
 TEXTS = {
@@ -106,6 +106,22 @@ def read_sequences(name: str, encoding: str = "utf-8") -> Prepared:
             raise ValueError(f"--data {name}: {count!r} is no number of tokens; write {kind}:{LENGTH}")
         return from_sequences(name, _sequences(kind, int(count) if count else LENGTH), note=SEQUENCES[kind])
     return from_sequences(Path(name).stem, _array(name, SEQUENCES), note=f"file {Path(name).name}")
+
+
+def read_control(name: str, encoding: str = "utf-8") -> Prepared:
+    """Starts of episodes in an environment.
+
+    Args:
+        name: a gymnasium id, such as "CartPole-v1", with `:n` for that many starts.
+        encoding: ignored.
+
+    Raises:
+        ValueError: if there is no such environment, or n is no number of starts.
+    """
+    environment, _, count = name.partition(":")
+    if count and not (count.isdecimal() and int(count) > 0):
+        raise ValueError(f"--data {name}: {count!r} is no number of starts; write {environment}:50")
+    return from_environment(environment, int(count) if count else 50)
 
 
 def _array(name: str, known: dict[str, str]) -> NDArray:

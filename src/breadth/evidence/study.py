@@ -37,7 +37,7 @@ class Table:
     """The regime in which a verdict holds: the data set that was used, in numbers."""
 
     name: str
-    task: Literal["binary", "multiclass", "regression", "tokenization", "search", "attention"]
+    task: Literal["binary", "multiclass", "regression", "tokenization", "search", "attention", "control"]
     n_rows: int
     n_features: int  # of vectors, their dimension; of documents, their mean length in bytes; of sequences, their length
     n_classes: int = 0
@@ -52,6 +52,7 @@ class Table:
             "tokenization": ("document", "documents", "of {} bytes on average"),
             "search": ("vector", "vectors", "of {} dimensions"),
             "attention": ("sequence", "sequences", "of {} tokens"),
+            "control": ("start", "starts", "of episodes"),
         }.get(self.task, ("row", "rows", "× {} feature" + "s" * (self.n_features != 1)))
         return f"{self.n_rows:,} {one if self.n_rows == 1 else many} {each.format(f'{self.n_features:,}')}"
 
