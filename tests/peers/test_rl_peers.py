@@ -76,6 +76,14 @@ def linear(*modules):
     return [layer for module in modules for layer in module.modules() if isinstance(layer, nn.Linear)]
 
 
+def gradients_agree(ours, theirs):
+    """Within float32's rounding of the largest entry of each: an entry is a sum over rows that may cancel."""
+    for one, other in zip(ours, theirs, strict=True):
+        for given, expected in ((one.weight.grad, other.weight.grad), (one.bias.grad, other.bias.grad)):
+            atol = SINGLE["atol"] * max(1.0, expected.abs().max().item())
+            torch.testing.assert_close(given, expected, rtol=SINGLE["rtol"], atol=atol)
+
+
 def actor_critic_layers(model):
     policy = model.policy
     actor = linear(policy.mlp_extractor.policy_net, policy.action_net)
@@ -95,27 +103,37 @@ ON_POLICY = {
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
 @pytest.mark.parametrize("name", ON_POLICY)
-def test_the_loss_of_an_actor_critic_and_its_gradient_are_its_own(name, env):
+@pytest.mark.parametrize("regime", ["usual", "few rows", "mean 1e4", "nearly certain actions"])
+def test_the_loss_of_an_actor_critic_and_its_gradient_are_its_own(name, env, regime):
     settings, cls, peer_cls = ON_POLICY[name]
+    normalised = settings.get("normalize_advantage", cls is PPO)
+    rows, mean = {"few rows": 2 if normalised else 1}.get(regime, 64), 1e4 if regime == "mean 1e4" else 0.0
     settings = {**settings, "ent_coef": 0.02, "vf_coef": 0.3, "max_grad_norm": 1e9}
     agent, peer = cls(env, **settings), silent(peer_cls("MlpPolicy", env, device="cpu", seed=1, **settings))
     actor, critic = actor_critic_layers(peer)
+    log_std = -0.3
+    if regime == "nearly certain actions":
+        log_std = -3.0
+        with torch.no_grad():
+            peer.policy.action_net.weight *= 1e4  # logits of tens, where it starts with hundredths
     copy_layers(agent.policy.actor, actor)
     copy_layers(agent.policy.critic, critic)
     g = torch.Generator().manual_seed(0)
-    obs = torch.randn(64, peer.observation_space.shape[0], generator=g)
+    obs = torch.randn(rows, peer.observation_space.shape[0], generator=g)
     if agent.policy.continuous:
-        actions = torch.randn(64, 1, generator=g)
         with torch.no_grad():
-            agent.policy.log_std.fill_(-0.3)
-            peer.policy.log_std.fill_(-0.3)
+            agent.policy.log_std.fill_(log_std)
+            peer.policy.log_std.fill_(log_std)
+            mean_action = agent.policy.distribution(obs).mode()
+        actions = mean_action + torch.randn(rows, 1, generator=g) * np.exp(log_std)
     else:
-        actions = torch.randint(2, (64,), generator=g)
-    values, advantages, returns, noise = torch.randn(4, 64, generator=g)
+        actions = torch.randint(2, (rows,), generator=g)
+    values, advantages, returns, noise = torch.randn(4, rows, generator=g)
+    advantages, returns = advantages + mean, returns + mean
     with torch.no_grad():
         old = peer.policy.evaluate_actions(obs, actions)[1] + 0.3 * noise
-    rows = RolloutBufferSamples(obs, actions.reshape(64, -1).float(), values, old, advantages, returns)
-    peer.rollout_buffer.get = lambda batch_size=None: iter([rows])
+    seen = RolloutBufferSamples(obs, actions.reshape(rows, -1).float(), values, old, advantages, returns)
+    peer.rollout_buffer.get = lambda batch_size=None: iter([seen])
     peer.train()
 
     batch = Samples(obs, actions, old, values, advantages, returns)
@@ -126,35 +144,33 @@ def test_the_loss_of_an_actor_critic_and_its_gradient_are_its_own(name, env):
     theirs = gain + 0.02 * logged["train/entropy_loss"] + 0.3 * logged["train/value_loss"]
     assert loss.item() == pytest.approx(theirs, rel=1e-5, abs=1e-6)
     for network, layers in ((agent.policy.actor, actor), (agent.policy.critic, critic)):
-        for ours, other in zip(linear(network), layers, strict=True):
-            torch.testing.assert_close(ours.weight.grad, other.weight.grad, **SINGLE)
-            torch.testing.assert_close(ours.bias.grad, other.bias.grad, **SINGLE)
+        gradients_agree(linear(network), layers)
     if agent.policy.continuous:
         torch.testing.assert_close(agent.policy.log_std.grad, peer.policy.log_std.grad, **SINGLE)
 
 
-def test_the_loss_of_dqn_and_its_gradient_are_its_own():
+@pytest.mark.parametrize(("n", "mean"), [(50, 0.0), (50, 1e4), (1, 0.0)])
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_loss_of_dqn_and_its_gradient_are_its_own(n, mean, tied):
     agent, peer = DQN("CartPole-v1"), silent(sb3.DQN("MlpPolicy", "CartPole-v1", device="cpu", max_grad_norm=1e9))
     with torch.no_grad():
         for p in peer.q_net_target.parameters():
-            p.mul_(3.0)  # so that the two networks differ and some errors are beyond Huber's corner
+            p.mul_(0.0 if tied else 3.0)  # so that the two networks differ, and some errors are beyond Huber's corner
     copy_layers(agent.q_net, linear(peer.q_net))
     copy_layers(agent.target_net, linear(peer.q_net_target))
     g = torch.Generator().manual_seed(0)
-    obs, successors = torch.randn(2, 50, 4, generator=g)
-    actions, ended = torch.randint(2, (50,), generator=g), (torch.rand(50, generator=g) < 0.2).float()
-    rewards = 2 * torch.randn(50, generator=g)
+    obs, successors = torch.randn(2, n, 4, generator=g)
+    actions, ended = torch.randint(2, (n,), generator=g), (torch.rand(n, generator=g) < 0.2).float()
+    rewards = mean + 2 * torch.randn(n, generator=g)
     column = {"actions": actions[:, None], "dones": ended[:, None], "rewards": rewards[:, None]}
     rows = ReplayBufferSamples(observations=obs, next_observations=successors, **column)
     peer.replay_buffer.sample = lambda *_, **__: rows
-    peer.train(gradient_steps=1, batch_size=50)
+    peer.train(gradient_steps=1, batch_size=n)
     batch = Batch(obs, actions, rewards, successors, ended)
     loss = agent.loss(batch, agent.targets(batch))
     loss.backward()
     assert loss.item() == pytest.approx(peer.logger.name_to_value["train/loss"], rel=1e-5)
-    for ours, other in zip(linear(agent.q_net), linear(peer.q_net), strict=True):
-        torch.testing.assert_close(ours.weight.grad, other.weight.grad, **SINGLE)
-        torch.testing.assert_close(ours.bias.grad, other.bias.grad, **SINGLE)
+    gradients_agree(linear(agent.q_net), linear(peer.q_net))
 
 
 def soft_pair():
@@ -183,18 +199,19 @@ def soft_pair():
     return agent, peer
 
 
-def test_the_three_losses_of_sac_and_the_actors_gradient_are_its_own():
+@pytest.mark.parametrize(("n", "mean"), [(40, 0.0), (40, 1e4), (1, 0.0)])
+def test_the_three_losses_of_sac_and_the_actors_gradient_are_its_own(n, mean):
     agent, peer = soft_pair()
     g = torch.Generator().manual_seed(0)
-    obs, successors = torch.randn(2, 40, 3, generator=g)
-    actions, ended = torch.rand(40, 1, generator=g) * 2 - 1, (torch.rand(40, generator=g) < 0.2).float()
-    rewards = torch.randn(40, generator=g)
+    obs, successors = torch.randn(2, n, 3, generator=g)
+    actions, ended = torch.rand(n, 1, generator=g) * 2 - 1, (torch.rand(n, generator=g) < 0.2).float()
+    rewards = mean + torch.randn(n, generator=g)
     rows = ReplayBufferSamples(
         observations=obs, actions=actions, next_observations=successors, dones=ended[:, None], rewards=rewards[:, None]
     )
     peer.replay_buffer.sample = lambda *_, **__: rows
     torch.manual_seed(7)
-    peer.train(gradient_steps=1, batch_size=40)
+    peer.train(gradient_steps=1, batch_size=n)
 
     torch.manual_seed(7)  # the same noise: it draws for the states first, then for their successors
     agent._generator, alpha = torch.default_generator, agent.ent_coef

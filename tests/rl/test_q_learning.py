@@ -10,15 +10,19 @@ from breadth.rl.mdp import MDP, policy_evaluation, policy_iteration
 from breadth.rl.q_learning import QLearning
 from breadth.rl.worlds import SimulatedMDP, from_gymnasium, gridworld, random_mdp
 
-CHAIN = MDP(  # right leads on and is paid at the end, left stays and costs
-    [[[1, 0, 0], [0, 1, 0]], [[0, 1, 0], [0, 0, 1]], [[0, 0, 1], [0, 0, 0]]],
-    [[-0.1, 0], [-0.1, 0], [-0.1, 1]],
-    0.9,
-    start=[1, 0, 0],
-)
+
+def chain(offset=0.0):
+    """Right leads on and is paid at the end, left stays and costs."""
+    return MDP(
+        [[[1, 0, 0], [0, 1, 0]], [[0, 1, 0], [0, 0, 1]], [[0, 0, 1], [0, 0, 0]]],
+        offset + np.array([[-0.1, 0], [-0.1, 0], [-0.1, 1]]),
+        0.9,
+        start=[1, 0, 0],
+    )
 
 
-def test_updates_are_the_rule_written_out_step_by_step():
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_updates_are_the_rule_written_out_step_by_step(offset):
     q, visits = np.full((3, 2), 0.5), np.zeros((3, 2), int)
     path = []
 
@@ -33,7 +37,7 @@ def test_updates_are_the_rule_written_out_step_by_step():
             return result
 
     agent = QLearning(
-        lambda: Watched(CHAIN, max_steps=4), seed=1, gamma=0.9, learning_rate=0.7, learning_rate_power=0.8,
+        lambda: Watched(chain(offset), max_steps=4), seed=1, gamma=0.9, learning_rate=0.7, learning_rate_power=0.8,
         initial_value=0.5,
     )  # fmt: skip
     curve = agent.learn(200)

@@ -203,27 +203,23 @@ class DQN:
         values = self.q_net(torch.as_tensor(obs, dtype=torch.float32, device=self._device))
         return values.argmax(-1).cpu().numpy()
 
+    def _parts(self) -> dict[str, checkpoint.Part]:
+        return {
+            "q_net": self.q_net,
+            "target_net": self.target_net,
+            "optimizer": self._optimizer,
+            "buffer": self.buffer,
+            "rng": self._rng,
+        }
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all, the buffer too, but the episodes under way, with which `learn` never begins."""
-        state = {
-            "num_timesteps": self.num_timesteps,
-            "q_net": self.q_net.state_dict(),
-            "target_net": self.target_net.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "buffer": self.buffer.state_dict(),
-            "rng": self._rng.bit_generator.state,
-        }
-        checkpoint.write(path, "DQN", self.hyper, self.seed, state)
+        checkpoint.write(path, self, self._parts())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], env: MakeEnv, *, device: str | torch.device = "cpu") -> Self:
         """The saved agent, which learns on as the one that was saved would have."""
-        saved = checkpoint.read(path, "DQN")
-        agent, state = cls(env, seed=saved["seed"], device=device, **saved["hyper"]), saved["state"]
-        agent.num_timesteps = state["num_timesteps"]
-        agent.q_net.load_state_dict(state["q_net"])
-        agent.target_net.load_state_dict(state["target_net"])
-        agent._optimizer.load_state_dict(state["optimizer"])
-        agent.buffer.load_state_dict(state["buffer"])
-        agent._rng.bit_generator.state = state["rng"]
+        saved = checkpoint.read(path, cls.__name__)
+        agent = cls(env, seed=saved["seed"], device=device, **saved["hyper"])
+        checkpoint.restore(agent, agent._parts(), saved["state"])
         return agent

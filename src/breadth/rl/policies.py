@@ -168,6 +168,12 @@ class ActorCritic(nn.Module):
         """The action that the environment is given: a normal has no bounds, a Box has."""
         return torch.clamp(action, self.low, self.high) if self.continuous else action
 
+    @torch.no_grad()
+    def act(self, obs: Tensor, generator: Generator | None) -> Tensor:
+        """Actions for the environment: draws from a generator, the modes without one."""
+        distribution = self.distribution(obs)
+        return self.within_bounds(distribution.mode() if generator is None else distribution.sample(generator))
+
 
 def flat_size(space: gymnasium.Space) -> int:
     """The length of a flat observation.

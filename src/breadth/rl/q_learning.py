@@ -147,22 +147,17 @@ class QLearning:
         """Greedy actions at states, one or a batch (n,)."""
         return self.q[obs].argmax(-1)
 
+    def _parts(self) -> dict[str, checkpoint.Part]:
+        return {"q": torch.from_numpy(self.q), "visits": torch.from_numpy(self.visits), "rng": self._rng}
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all but the episode under way, with which `learn` never begins."""
-        state = {
-            "num_timesteps": self.num_timesteps,
-            "q": torch.from_numpy(self.q),
-            "visits": torch.from_numpy(self.visits),
-            "rng": self._rng.bit_generator.state,
-        }
-        checkpoint.write(path, "QLearning", self.hyper, self.seed, state)
+        checkpoint.write(path, self, self._parts())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], env: MakeEnv) -> Self:
         """The saved agent, which learns on as the one that was saved would have."""
-        saved = checkpoint.read(path, "QLearning")
-        agent, state = cls(env, seed=saved["seed"], **saved["hyper"]), saved["state"]
-        agent.num_timesteps = state["num_timesteps"]
-        agent.q[:], agent.visits[:] = state["q"].numpy(), state["visits"].numpy()
-        agent._rng.bit_generator.state = state["rng"]
+        saved = checkpoint.read(path, cls.__name__)
+        agent = cls(env, seed=saved["seed"], **saved["hyper"])
+        checkpoint.restore(agent, agent._parts(), saved["state"])
         return agent

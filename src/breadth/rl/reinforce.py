@@ -219,32 +219,22 @@ class REINFORCE:
     def _tensor(self, array: NDArray | Tensor) -> Tensor:
         return torch.as_tensor(array, dtype=torch.float32, device=self._device)
 
-    @torch.no_grad()
     def predict(self, obs: NDArray, *, deterministic: bool = True) -> NDArray:
         """Actions at observations, one (n_inputs,) or a batch (n, n_inputs): the mode, or a draw."""
-        distribution = self.policy.distribution(self._tensor(obs))
-        action = distribution.mode() if deterministic else distribution.sample(self._generator)
-        return self.policy.within_bounds(action).cpu().numpy()
+        x = self._tensor(obs)
+        return self.policy.act(x, None if deterministic else self._generator).cpu().numpy()
+
+    def _parts(self) -> dict[str, checkpoint.Part]:
+        return {"policy": self.policy, "optimizer": self._optimizer, "generator": self._generator, "rng": self._rng}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all but the episodes under way, with which `learn` never begins."""
-        state = {
-            "num_timesteps": self.num_timesteps,
-            "policy": self.policy.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "generator": self._generator.get_state(),
-            "rng": self._rng.bit_generator.state,
-        }
-        checkpoint.write(path, "REINFORCE", self.hyper, self.seed, state)
+        checkpoint.write(path, self, self._parts())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], env: MakeEnv, *, device: str | torch.device = "cpu") -> Self:
         """The saved agent, which learns on as the one that was saved would have."""
-        saved = checkpoint.read(path, "REINFORCE")
-        agent, state = cls(env, seed=saved["seed"], device=device, **saved["hyper"]), saved["state"]
-        agent.num_timesteps = state["num_timesteps"]
-        agent.policy.load_state_dict(state["policy"])
-        agent._optimizer.load_state_dict(state["optimizer"])
-        agent._generator.set_state(state["generator"])
-        agent._rng.bit_generator.state = state["rng"]
+        saved = checkpoint.read(path, cls.__name__)
+        agent = cls(env, seed=saved["seed"], device=device, **saved["hyper"])
+        checkpoint.restore(agent, agent._parts(), saved["state"])
         return agent

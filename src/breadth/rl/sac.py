@@ -204,36 +204,26 @@ class SAC:
         action = self.actor.mode(x) if deterministic else self.actor.sample(x, self._generator)
         return self.actor.to_env(action.cpu().numpy())
 
+    def _parts(self) -> dict[str, checkpoint.Part]:
+        return {
+            "actor": self.actor,
+            "critic": self.critic,
+            "target_critic": self.target_critic,
+            **({} if self.log_ent_coef is None else {"log_ent_coef": self.log_ent_coef}),
+            **{f"{name}_optimizer": optimizer for name, optimizer in self._optimizers.items()},
+            "buffer": self.buffer,
+            "generator": self._generator,
+            "rng": self._rng,
+        }
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all, the buffer too, but the episodes under way, with which `learn` never begins."""
-        state = {
-            "num_timesteps": self.num_timesteps,
-            "actor": self.actor.state_dict(),
-            "critic": self.critic.state_dict(),
-            "target_critic": self.target_critic.state_dict(),
-            "log_ent_coef": self.log_ent_coef,
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()},
-            "buffer": self.buffer.state_dict(),
-            "generator": self._generator.get_state(),
-            "rng": self._rng.bit_generator.state,
-        }
-        checkpoint.write(path, "SAC", self.hyper, self.seed, state)
+        checkpoint.write(path, self, self._parts())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], env: MakeEnv, *, device: str | torch.device = "cpu") -> Self:
         """The saved agent, which learns on as the one that was saved would have."""
-        saved = checkpoint.read(path, "SAC")
-        agent, state = cls(env, seed=saved["seed"], device=device, **saved["hyper"]), saved["state"]
-        agent.num_timesteps = state["num_timesteps"]
-        agent.actor.load_state_dict(state["actor"])
-        agent.critic.load_state_dict(state["critic"])
-        agent.target_critic.load_state_dict(state["target_critic"])
-        if agent.log_ent_coef is not None:
-            with torch.no_grad():
-                agent.log_ent_coef.copy_(state["log_ent_coef"])
-        for name, optimizer in agent._optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        agent.buffer.load_state_dict(state["buffer"])
-        agent._generator.set_state(state["generator"])
-        agent._rng.bit_generator.state = state["rng"]
+        saved = checkpoint.read(path, cls.__name__)
+        agent = cls(env, seed=saved["seed"], device=device, **saved["hyper"])
+        checkpoint.restore(agent, agent._parts(), saved["state"])
         return agent
