@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,8 +27,9 @@ from breadth.vector.index import (
     check_space,
 )  # fmt: skip
 from breadth.vector.inverted_lists import InvertedLists
-from breadth.vector.ivf_kernels import count_allowed, decoded_half_squares, scan_codes, scan_vectors
+from breadth.vector.ivf_kernels import count_allowed, decoded_half_squares, scan_vectors
 from breadth.vector.ivf_routing import nearest_lists
+from breadth.vector.ivf_scan import scan_probed
 from breadth.vector.product_quantization import ProductQuantizer, check_subvectors, quantising_centres
 from breadth.vector.records import Records
 from breadth.vector.rows import Rows
@@ -39,6 +40,7 @@ _PER_LIST = 128  # training vectors a list
 _PER_CODEWORD = 128  # training vectors a codeword
 _ITERATIONS = 10
 _SCANNED = 2048  # queries scanned together at most
+_TOGETHER = 2  # queries a list, on average, from which threads share the lists and not the queries
 _TOMBSTONES = 0.5  # share of dead slots at which they are cleared away
 
 
@@ -292,6 +294,7 @@ class IVF:
             wanted = min(max(found, probes * len(self) // n_lists), n_allowed)
         offset = screening_offset(x, self._largest_square, self.metric == "euclidean")
         with announced():
+            by_list = False
             if wanted == n_allowed:  # all that is allowed: as one list, which costs less than many with little in each
                 only = self._only(allowed)
 
@@ -301,40 +304,22 @@ class IVF:
                     scan_vectors(x[block], lists, ends, *only, allowed, offset[block], score[block], slot[block])
             else:
                 lists, ends = nearest_lists(x, self.centres, self._far, probes, wanted, available, threads)
+                # codes are decoded once a thread: where many queries meet a list, threads share the lists among them
+                by_list = self._quantizer is not None and len(lists) > _TOGETHER * n_lists
 
                 def scan(block: slice) -> None:
                     first = ends[block.start - 1] if block.start else 0
                     probed = lists[first : ends[block.stop - 1]]
-                    self._scan(x[block], probed, ends[block] - first, allowed, offset[block], score[block], slot[block])
+                    scan_probed(
+                        self._lists, self._quantizer, self.centres, x[block], probed, ends[block] - first, allowed,
+                        offset[block], score[block], slot[block], threads if by_list else 1,
+                    )  # fmt: skip
 
-            in_blocks(scan, equal_blocks(len(x), largest=_SCANNED, at_least=threads), threads)
+            blocks = equal_blocks(len(x), largest=_SCANNED, at_least=1 if by_list else threads)
+            in_blocks(scan, blocks, 1 if by_list else threads)
             if self.rerank is not None:
                 score, slot = self._rerank(x, k, slot)
             return to_hits(score, slot, self._records, self.metric)
-
-    def _scan(
-        self,
-        x: NDArray,
-        probed: NDArray,
-        ends: NDArray,
-        allowed: NDArray,
-        offset: NDArray,
-        score: NDArray,
-        slot: NDArray,
-    ) -> None:
-        lists = self._lists
-        array: Any = {name: rows.view for name, rows in lists.arrays.items()}
-        half_square = array.get("half_square", np.zeros(0, dtype=np.float32))
-        if self._quantizer is None:
-            scan_vectors(
-                x, probed, ends, lists.starts, lists.sizes, array["slots"], array["vectors"], half_square, allowed,
-                offset, score, slot,
-            )  # fmt: skip
-        else:
-            scan_codes(
-                x, probed, ends, lists.starts, lists.sizes, array["slots"], array["codes"], half_square, allowed,
-                offset, score, slot, self.centres, self._quantizer.codebooks,
-            )  # fmt: skip
 
     def _only(self, allowed: NDArray[np.uint8]) -> tuple[NDArray, NDArray, NDArray, NDArray, NDArray]:
         """One list of all that is allowed: its start and size, slots, vectors (decoded from codes) and half squares."""

@@ -1,4 +1,4 @@
-"""Kernels of the inverted file: all queries that probe a list meet it together, in one matrix product."""
+"""Kernels of the inverted file: all queries that probe a list meet it together, as one matrix product."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from numba import njit
 
 from breadth.vector.scan_kernels import exact_score, keep_best_screened, replace_worst
 
-_FEW = 3  # queries of a list too few for a matrix product to pay
+_FEW = 3  # queries of a list too few to be worth gathering
+_MANY = 16  # queries of a list from which BLAS, which packs its operands first, is quicker than a loop
 _ROWS = 512  # entries a product
 
 
@@ -105,6 +106,53 @@ def _product(x, y):
     return total
 
 
+@njit(
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+    fastmath={"reassoc", "contract"},
+)
+def _products(queries, rows, out):
+    """out[i, j] = queries[i] . rows[j], four rows at a time."""
+    dim = np.uint64(queries.shape[1])
+    n = np.uint64(rows.shape[0])
+    whole = n - n % np.uint64(4)
+    x, y = queries.reshape(-1), rows.reshape(-1)
+    for i in range(np.uint64(queries.shape[0])):
+        q = i * dim
+        for j in range(np.uint64(0), whole, np.uint64(4)):
+            a = b = c = d = np.float32(0)
+            r = j * dim
+            for f in range(dim):
+                v = x[q + f]
+                a += v * y[r + f]
+                b += v * y[r + dim + f]
+                c += v * y[r + dim + dim + f]
+                d += v * y[r + dim + dim + dim + f]
+            out[i, j] = a
+            out[i, j + np.uint64(1)] = b
+            out[i, j + np.uint64(2)] = c
+            out[i, j + np.uint64(3)] = d
+        for j in range(whole, n):
+            a = np.float32(0)
+            for f in range(dim):
+                a += x[q + f] * y[j * dim + f]
+            out[i, j] = a
+
+
+@njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _screen(queries, rows):
+    """queries (m, dim) . rows (n, dim), shape (m, n)."""
+    out = np.empty((queries.shape[0], rows.shape[0]), dtype=np.float32)
+    if queries.shape[0] < _MANY:
+        _products(queries, rows, out)
+    else:
+        np.dot(queries, rows.T, out)
+    return out
+
+
 @njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _allowed_positions(first, last, slots, allowed, out):
     """Positions in [first, last) that are allowed; returns how many."""
@@ -159,8 +207,7 @@ def scan_vectors(
                     row = vectors[at[j]]
                     for f in range(dim):
                         rows[j, f] = row[f]
-            screen = np.empty((m, n), dtype=np.float32)
-            np.dot(together, rows.T, screen)
+            screen = _screen(together, rows)
             for j in range(n):
                 some_slots[j] = slots[at[j]]
             if euclidean:
@@ -191,24 +238,39 @@ def _scan_one(query, queries, at, slots, vectors, half_square, offset, heap_scor
 
 @njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _decode(codes, centre, codebooks, out):
-    """The vector that codes (M,) stand for in the list of this centre."""
-    width = codebooks.shape[2]
-    for m in range(codebooks.shape[0]):
-        word = codebooks[m, np.int64(codes[m])]
-        for f in range(width):
-            out[m * width + f] = centre[m * width + f] + word[f]
+    """The vectors (n, dim) that codes (n, M) stand for in the list of this centre; their copy in out[:n].
+
+    Flat indices without a sign: with others the copy of a codeword takes four times as long.
+    """
+    n_parts, n_words, width = (
+        np.uint64(codebooks.shape[0]),
+        np.uint64(codebooks.shape[1]),
+        np.uint64(codebooks.shape[2]),
+    )
+    words, flat = codebooks.reshape(-1), out.reshape(-1)
+    dim = n_parts * width
+    to = np.uint64(0)
+    for j in range(np.uint64(codes.shape[0])):
+        for m in range(n_parts):
+            at = (m * n_words + np.uint64(codes[j, m])) * width
+            here = to + m * width
+            for f in range(width):
+                flat[here + f] = words[at + f]
+        for f in range(dim):
+            flat[to + f] += centre[f]
+        to += dim
 
 
 @njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _tables(queries, of_list, ends_of, codebooks):
-    """Tables of the queries that meet some list in small company, and the number of each query's table.
+def _tables(queries, of_list, ends_of, codebooks, first_list, last_list):
+    """Tables of the queries that meet one of these lists in small company, and the number of each query's table.
 
     tables[t, m, b]: the product of codeword b of part m with that part of the query; all of a part are one product.
     """
     n_parts, n_words, width = codebooks.shape
     table_of = np.full(queries.shape[0], -1, dtype=np.int64)
     n = 0
-    for l in range(ends_of.shape[0]):
+    for l in range(first_list, last_list):
         begin = ends_of[l - 1] if l > 0 else 0
         if ends_of[l] - begin < _FEW:
             for i in range(begin, ends_of[l]):
@@ -247,18 +309,18 @@ def _looked_up(table, code):
 @njit(cache=True, nogil=True, error_model="numpy")
 def decoded_half_squares(codes, labels, centres, codebooks, out):
     """|y|^2 / 2 of the vectors that codes (n, M) stand for in lists `labels`."""
-    row = np.empty(centres.shape[1], dtype=np.float32)
+    row = np.empty((1, centres.shape[1]), dtype=np.float32)
     for i in range(codes.shape[0]):
-        _decode(codes[i], centres[labels[i]], codebooks, row)
-        out[i] = 0.5 * exact_score(row, row, False)
+        _decode(codes[i : i + 1], centres[labels[i]], codebooks, row)
+        out[i] = 0.5 * exact_score(row[0], row[0], False)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def scan_codes(
     queries, lists, ends, starts, sizes, slots, codes, half_square, allowed, offset, heap_score, heap_slot, centres,
-    codebooks,
+    codebooks, first_list, last_list,
 ):  # fmt: skip
-    """`scan_vectors` on codes (n, M): a vector is its list's centre (lists, dim) and its codewords.
+    """`scan_vectors` on codes (n, M) in some of the lists: a vector is its list's centre and its codewords.
 
     Where several queries meet a list its entries are decoded once, for a matrix product; else entries are scored from
     a table of the query's products with all codewords. Either way this only screens.
@@ -269,8 +331,9 @@ def scan_codes(
     at = np.empty(_ROWS, dtype=np.int64)
     some_slots = np.empty(_ROWS, dtype=np.int64)
     decoded = np.empty((_ROWS, dim), dtype=np.float32)
-    tables, table_of = _tables(queries, of_list, ends_of, codebooks)
-    for l in range(starts.shape[0]):
+    some_codes = np.empty((_ROWS, codes.shape[1]), dtype=np.uint8)
+    tables, table_of = _tables(queries, of_list, ends_of, codebooks, first_list, last_list)
+    for l in range(first_list, last_list):
         begin = ends_of[l - 1] if l > 0 else 0
         which = of_list[begin : ends_of[l]]
         m = which.shape[0]
@@ -289,14 +352,18 @@ def scan_codes(
                 for i in range(m):
                     _scan_one_coded(
                         which[i], queries, tables[table_of[which[i]]], at[:n], slots, codes, centres[l], codebooks,
-                        half_square, offset, heap_score, heap_slot, decoded[0], euclidean,
+                        half_square, offset, heap_score, heap_slot, decoded[:1], euclidean,
                     )  # fmt: skip
                 continue
+            some = codes[first:last]
+            if n < last - first:
+                some = some_codes[:n]
+                for j in range(n):
+                    some[j] = codes[at[j]]
+            _decode(some, centres[l], codebooks, decoded)
             for j in range(n):
-                _decode(codes[at[j]], centres[l], codebooks, decoded[j])
                 some_slots[j] = slots[at[j]]
-            screen = np.empty((m, n), dtype=np.float32)
-            np.dot(together, decoded[:n].T, screen)
+            screen = _screen(together, decoded[:n])
             if euclidean:
                 for i in range(m):
                     for j in range(n):
@@ -322,8 +389,8 @@ def _scan_one_coded(
         if euclidean:
             value -= half_square[i]
         if value >= limit:
-            _decode(code, centre, codebooks, row)
-            s = exact_score(x, row, euclidean)
+            _decode(codes[at[j] : at[j] + 1], centre, codebooks, row)
+            s = exact_score(x, row[0], euclidean)
             if s > score[0] or (s == score[0] and slots[i] < slot[0]):
                 replace_worst(score, slot, s, slots[i])
                 limit = np.float32(offset[query, 0] * score[0] + offset[query, 1])

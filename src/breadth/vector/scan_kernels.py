@@ -95,6 +95,16 @@ def keep_best(query, vectors, slots, euclidean, score, slot):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def merge_heaps(score, slot, other_score, other_slot):
+    """Put what other heaps (q, k) hold into these, where it is better."""
+    for i in range(score.shape[0]):
+        for j in range(score.shape[1]):
+            s, t = other_score[i, j], other_slot[i, j]
+            if s > score[i, 0] or (s == score[i, 0] and t < slot[i, 0]):
+                replace_worst(score[i], slot[i], s, t)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def sort_best_first(heap_score, heap_slot):
     """Sort each heap (q, k) in place, best first."""
     for i in range(heap_score.shape[0]):
