@@ -41,6 +41,12 @@ def test_estimators_are_used_without_torch_or_a_peer():
     assert not _imported_by("import breadth.tabular, breadth.data") & {"torch", "lightgbm", "xgboost", "matplotlib"}
 
 
+def test_tokenizers_are_used_without_what_features_of_text_need():
+    code = "import breadth.text as text\nassert text.load_tokenizer and 'BM25' in dir(text)"
+    assert not _imported_by(code) & {"sklearn", "pandas", "polars", "torch"}
+    assert "sklearn" in _imported_by(f"{code}\nassert text.TfidfVectorizer and text.BM25")
+
+
 def test_rooms_import_only_down_the_list():
     done = subprocess.run(
         [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()", "--no-logo"],

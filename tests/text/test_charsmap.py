@@ -123,3 +123,10 @@ def test_a_map_whose_rules_lead_outside_it_is_an_error_not_a_crash():
 def test_a_lone_surrogate_is_refused_with_its_place():
     with pytest.raises(ValueError, match=r"lone surrogate U\+D800 at character 1"):
         SentencePieceNormalizer()("a\ud800")
+
+
+@pytest.mark.parametrize("rules", [RULES, {}, {"\r": " ", "\r\n": "\n", "A": "a", "b": ""}])
+def test_ascii_becomes_by_table_what_it_becomes_grapheme_by_grapheme(rules):
+    precompiled = Precompiled(compiled(rules) if rules else b"")
+    for text in ("", "ab\tA b", "a\r\nb\r", "\n\r\n", "".join(map(chr, range(128))), "abé\r\n ab"):
+        assert precompiled(text) == precompiled.align(text)[0], repr(text)

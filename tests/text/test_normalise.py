@@ -68,3 +68,10 @@ def test_what_cannot_be_is_refused():
         normalise.UnicodeForm("NFX")
     with pytest.raises(ValueError, match=r"pattern '\[' is not a regular expression"):
         normalise.Replace(Regex("["), "")
+
+
+@settings(deadline=None)
+@given(text=st.text(st.characters(max_codepoint=127)), options=st.tuples(*[st.booleans()] * 4))
+def test_berts_normalizer_makes_of_ascii_by_table_what_it_makes_step_by_step(text, options):
+    normalizer = BertNormalizer(*options)
+    assert normalizer(text) == normalizer.align(text)[0]

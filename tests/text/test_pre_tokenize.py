@@ -44,6 +44,41 @@ def test_metaspace_words_are_the_same_fast_and_piece_by_piece(text, scheme, whol
     assert words == [piece.text for piece in metaspace(Piece(text)) if piece.text]
 
 
+CHAINS = [
+    pre_tokenize.Sequence((classes.WhitespaceSplit(), pre_tokenize.Metaspace())),
+    pre_tokenize.Sequence((classes.WhitespaceSplit(), pre_tokenize.Metaspace(prepend_scheme="first"))),
+    pre_tokenize.Sequence((classes.WhitespaceSplit(), pre_tokenize.Metaspace(prepend_scheme="never"))),
+    pre_tokenize.Sequence((classes.Digits(), pre_tokenize.Metaspace())),
+    pre_tokenize.Sequence(
+        (
+            pre_tokenize.Split(Regex(r"\d{1,3}"), "isolated"),
+            pre_tokenize.Split(Regex(r"[ab]*|\s+(?!\S)|\s+"), "isolated", invert=True),
+            pre_tokenize.ByteLevel(add_prefix_space=False, use_regex=False),
+        )
+    ),
+    pre_tokenize.Sequence(
+        (pre_tokenize.Split(" ", "removed"), pre_tokenize.Split(Regex("あ"), "merged_with_previous"))
+    ),
+    pre_tokenize.Sequence((pre_tokenize.ByteLevel(False, True, False), pre_tokenize.ByteLevel(False, True, False))),
+    pre_tokenize.Split(" ", "merged_with_previous"),
+    pre_tokenize.Split(" ", "removed", invert=True),
+    pre_tokenize.Split(Regex(r"(?=\d)|,"), "isolated"),
+    pre_tokenize.Split("", "isolated"),
+    pre_tokenize.Sequence(()),
+]
+
+
+@pytest.mark.parametrize("pre_tokenizer", CHAINS, ids=str)
+@settings(deadline=None)
+@given(text=TEXTS)
+def test_words_are_the_same_with_and_without_following_their_characters(pre_tokenizer, text):
+    found = pre_tokenizer.split(text)
+    pieces = [piece for piece in pre_tokenizer(Piece(text)) if piece.text]
+    data, ends = pre_tokenize.words_of(pieces, as_bytes=pre_tokenize.spells_bytes(pre_tokenizer))
+    assert found[0].tobytes() == data.tobytes()
+    assert found[1].tolist() == ends.tolist()
+
+
 def test_a_delimiter_goes_where_the_behaviour_says():
     expected = {
         "removed": ["the", "final", "countdown"],

@@ -14,7 +14,7 @@ from breadth.text.bpe_encoder import SHORT
 from breadth.text.byte_alphabet import BYTE_TO_CHAR, utf8_bytes
 from breadth.text.decode import ByteLevel as ByteDecoder
 from breadth.text.matching import Regex
-from breadth.text.normalise import UnicodeForm
+from breadth.text.normalise import Replace, UnicodeForm
 from breadth.text.patterns import PATTERNS, splitter
 from breadth.text.pre_tokenize import ByteLevel, Sequence, Split
 from breadth.text.tokenizer import Tokenizer
@@ -101,3 +101,18 @@ def test_the_cache_of_words_grows_and_is_shared_by_threads(model):
         found = list(pool.map(tokenizer.encode, texts))
     assert found == [expected(model, "gpt2", text) for text in texts]
     assert pickle.loads(pickle.dumps(tokenizer)).encode(texts[0]) == found[0]
+
+
+@pytest.mark.parametrize("cut", [None, Split(" ", "merged_with_previous"), Split("▁", "merged_with_next")], ids=str)
+@pytest.mark.parametrize("options", [{}, {"byte_fallback": True}, {"ignore_merges": True}], ids=str)
+def test_a_short_text_that_is_one_word_gets_the_ids_of_the_long_way(cut, options):
+    trained = BPE.train(TOPICS[:20], vocab_size=600, byte_level=False, unk_token="<unk>").model
+    vocab = trained.get_vocab() | {f"<0x{byte:02X}>": 1000 + byte for byte in range(256)}
+    bpe = BPE(vocab, trained.merges, unk_token="<unk>", **options)
+    tokenizer = Tokenizer(bpe, pre_tokenizer=cut, normalizer=Replace(" ", "▁"))
+    for text in [*(line for topic in TOPICS[:20] for line in topic.splitlines()), *fuzzed(500, seed=3), "", "x" * 600]:
+        assert tokenizer.encode(text) == tokenizer.encode_with_offsets(text).ids, repr(text)
+    strict = Tokenizer(BPE({"a": 0, "b": 1}, []))
+    assert strict.encode("ab") == [0, 1]
+    with pytest.raises(ValueError, match="'z' of the word 'az' is no token of the vocabulary"):
+        strict.encode("az")

@@ -1,22 +1,31 @@
-"""Text: tokenizers (BPE, WordPiece, Unigram) with their files, and features of text."""
+"""Text: tokenizers (BPE, WordPiece, Unigram) with their files, and features of text.
+
+Features are imported on first use: they need scikit-learn and scipy.sparse, whose import takes longer than loading a
+tokenizer and encoding with it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from breadth.text.added_tokens import AddedToken
-from breadth.text.bm25 import BM25
 from breadth.text.bpe import BPE
 from breadth.text.charsmap import SentencePieceNormalizer
 from breadth.text.chat import ChatTemplate
 from breadth.text.encoding import Encoding, Padding, Truncation
-from breadth.text.hashing import HashingVectorizer
 from breadth.text.load import load_tokenizer
-from breadth.text.lsa import LatentSemanticAnalysis
 from breadth.text.sentencepiece_file import load_sentencepiece, save_sentencepiece
 from breadth.text.stem import PorterStemmer
 from breadth.text.stream import DecodeStream
-from breadth.text.tfidf import CountVectorizer, TfidfVectorizer
 from breadth.text.tiktoken_file import load_tiktoken
 from breadth.text.tokenizer import Tokenizer
 from breadth.text.unigram import Unigram
 from breadth.text.wordpiece import WordPiece
+
+if TYPE_CHECKING:
+    from breadth.text.bm25 import BM25
+    from breadth.text.hashing import HashingVectorizer
+    from breadth.text.lsa import LatentSemanticAnalysis
+    from breadth.text.tfidf import CountVectorizer, TfidfVectorizer
 
 __all__ = [
     "BM25",
@@ -41,3 +50,21 @@ __all__ = [
     "load_tokenizer",
     "save_sentencepiece",
 ]
+
+_HOMES = {
+    "BM25": "bm25",
+    "CountVectorizer": "tfidf",
+    "HashingVectorizer": "hashing",
+    "LatentSemanticAnalysis": "lsa",
+    "TfidfVectorizer": "tfidf",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

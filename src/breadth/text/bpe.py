@@ -274,14 +274,16 @@ class BPE:
         except UnknownSymbolError as error:
             raise ValueError(self._unknown(data, ends, error.place)) from None
 
-    def encode_short(self, data: NDArray[np.uint8], scanner: Scanner) -> list[int] | None:
-        """Ids of a text of 1 to `bpe_encoder.SHORT` bytes that a scanner cuts; None where `encode_words` has to do it.
+    def encode_short(self, data: NDArray[np.uint8], scanner: Scanner | None) -> list[int] | None:
+        """Ids of a text of 1 to `bpe_encoder.SHORT` bytes; None where `encode_words` has to do it.
 
         Args:
             data: UTF-8 of the normalised text, uint8, shape (bytes,).
-            scanner: of the pattern.
+            scanner: of the pattern; None for a text that is one word.
         """
-        return None if self.dropout else self._encoder.encode_short(data, scanner.tables)
+        if self.dropout:
+            return None
+        return self._encoder.encode_short(data, None if scanner is None else scanner.tables)
 
     def _unknown(self, data: NDArray[np.uint8], ends: NDArray[np.int64], place: int) -> str:
         i = int(np.searchsorted(ends, place, side="right"))

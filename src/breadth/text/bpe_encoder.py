@@ -59,6 +59,7 @@ def _kernel_of_short() -> tuple[Callable[..., tuple[int, int, int]], int, int]:
     from numba import types
 
     kernels = _kernels()
+    # numba asks what kind of array each argument is; for one that cannot be written to that takes microseconds
     read = types.Array(types.uint8, 1, "C", readonly=True)
     ints, ids, words = types.int64[::1], types.int32[::1], types.uint64[:, ::1]
     table, number = types.int64[:, ::1], types.int64
@@ -66,6 +67,7 @@ def _kernel_of_short() -> tuple[Callable[..., tuple[int, int, int]], int, int]:
         read, ints, read, ids, number, number, ids, ints, words, ids, ints, words, ids, table, table, ids, ids, ints,
         types.float64, types.uint64,
     )  # fmt: skip
+    kernels.encode_words.compile(signature)
     return kernels.encode_words.get_overload(signature), kernels.DONE, kernels.UNKNOWN
 
 
@@ -77,6 +79,7 @@ class _Cache:
         self.pool = np.empty(4 * rows, dtype=np.int32)
         self.used = np.zeros(2, dtype=np.int64)
         self.ids, self.ends = np.empty(SHORT + 2, dtype=np.int32), np.empty(SHORT + 3, dtype=np.int64)
+        self.end = np.empty(1, dtype=np.int64)  # of a text that is one word
 
     def make_room(self) -> None:
         """Four times the rows, or none of the words once that is too many."""
@@ -158,7 +161,7 @@ class Encoder:
         self, data: NDArray[np.uint8], ends: NDArray[np.int64], *, with_ends: bool, dropout: float, seed: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int64] | None]:
         """Ids of words, and the byte end of each if asked for; `UnknownSymbolError` where there is none."""
-        kernels = _kernels()
+        encode_words, done, unknown = _kernel_of_short()
         # kernels are compiled for one kind of array
         data, ends = read_only(np.ascontiguousarray(data, np.uint8)), np.ascontiguousarray(ends, np.int64)
         ids = np.empty(data.size + 2, dtype=np.int32)  # as many as bytes at the most, and room to overshoot
@@ -170,16 +173,15 @@ class Encoder:
         try:
             word = n = 0
             while True:
-                status, word, n = kernels.encode_words(
+                status, word, n = encode_words(
                     data, ends, _NO_KINDS, _NO_STATES, word, n, ids, stops, cache.rows, cache.pool, cache.used,
-                    *self._fixed, dropout, np.uint64(seed),
+                    *self._fixed, float(dropout), np.uint64(seed),
                 )  # fmt: skip
-                if status == kernels.FULL:
-                    cache.make_room()
-                elif status == kernels.UNKNOWN:
-                    raise UnknownSymbolError(int(word))
-                else:
+                if status == done:
                     break
+                if status == unknown:
+                    raise UnknownSymbolError(int(word))
+                cache.make_room()
         finally:
             self._caches.append(cache)
         ids.resize(n, refcheck=False)  # gives the rest of its memory back
@@ -188,23 +190,27 @@ class Encoder:
         return ids, stops if with_ends else None
 
     def encode_short(
-        self, data: NDArray[np.uint8], tables: tuple[NDArray[np.uint8], NDArray[np.int32]]
+        self, data: NDArray[np.uint8], tables: tuple[NDArray[np.uint8], NDArray[np.int32]] | None
     ) -> list[int] | None:
-        """Ids of a text of 1 to SHORT bytes, cut by a scanner's tables; None where a byte has none.
+        """Ids of a text of 1 to SHORT bytes, cut by a scanner's tables (None: one word); None where a byte has none.
 
         One call of a kernel, no array made: what surrounds the kernel would take longer than the text.
         """
         encode_words, done, unknown = _kernel_of_short()
-        kinds, states = tables
+        kinds, states = tables or (_NO_KINDS, _NO_STATES)
         try:
             cache = self._caches.pop()
         except IndexError:
             cache = _Cache()
         try:
+            ends = cache.ends
+            if tables is None:
+                ends = cache.end
+                ends[0] = data.size
             word = n = 0
             while True:
                 status, word, n = encode_words(
-                    data, cache.ends, kinds, states, word, n, cache.ids, _NO_STOPS, cache.rows, cache.pool, cache.used,
+                    data, ends, kinds, states, word, n, cache.ids, _NO_STOPS, cache.rows, cache.pool, cache.used,
                     *self._fixed, 0.0, _NO_SEED,
                 )  # fmt: skip
                 if status == done:

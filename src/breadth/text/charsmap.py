@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -197,7 +198,14 @@ class Precompiled:
             for char in grapheme:
                 yield char, self._transform(char)
 
+    @functools.cached_property
+    def _ascii(self) -> dict[int, str]:
+        """What becomes of each character of ASCII that a rule changes."""
+        return {i: new for i in range(128) if (new := self._transform(chr(i))) != chr(i)}
+
     def __call__(self, text: str) -> str:
+        if text.isascii() and "\r\n" not in text:  # each character is a grapheme
+            return text.translate(self._ascii) if self._ascii else text
         return "".join([new for _, new in self._parts(text)])
 
     def align(self, text: str) -> tuple[str, Source]:

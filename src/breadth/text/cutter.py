@@ -19,7 +19,7 @@ from breadth.text.matching import members
 from breadth.text.normalise import ByteLevel as ByteNormalizer
 from breadth.text.normalise import Normalizer
 from breadth.text.patterns import Scanner
-from breadth.text.pre_tokenize import Metaspace, PreTokenizer, Words, scanner_of, spells_bytes, words_of
+from breadth.text.pre_tokenize import Metaspace, PreTokenizer, Split, Words, scanner_of, spells_bytes, words_of
 
 Special = Literal["all"] | Collection[str]
 
@@ -46,10 +46,16 @@ class Cutter:
         # whether a piece begins the text is known without following its characters only in the plainest case
         plain = normalizer is None and isinstance(pre_tokenizer, Metaspace)
         self._follows = self._is_first_special and not plain
-        self._short: tuple[BPE, Scanner] | None = None  # what encodes short texts at once
-        if isinstance(self.model, BPE) and self._reads_bytes and self._is_direct:
-            scanner = scanner_of(pre_tokenizer)
-            self._short = None if scanner is None else (self.model, scanner)
+        # what encodes short texts at once: a model, a scanner or none, and what must not be in a text of one word
+        self._short: tuple[BPE, Scanner | None, str | None] | None = None
+        if isinstance(self.model, BPE) and self._is_direct:
+            scanner = scanner_of(pre_tokenizer) if self._reads_bytes else None
+            if scanner is not None:
+                self._short = self.model, scanner, None
+            elif not self._reads_bytes and pre_tokenizer is None:
+                self._short = self.model, None, None
+            elif not self._reads_bytes and isinstance(pre_tokenizer, Split) and pre_tokenizer.keeps_without:
+                self._short = self.model, None, pre_tokenizer.keeps_without
 
     def ignored(self, text: str, allowed: Special, disallowed: Special) -> Collection[AddedToken]:
         """Special tokens that count as ordinary text, after those that are not allowed have been looked for."""
@@ -81,8 +87,8 @@ class Cutter:
                 data = utf8_bytes(plain)
             if not self.added.in_normalised.may_occur(plain):
                 if self._short is not None and 0 < data.size <= SHORT:
-                    bpe, scanner = self._short
-                    short = bpe.encode_short(data, scanner)
+                    bpe, scanner, cuts = self._short
+                    short = bpe.encode_short(data, scanner) if cuts is None or cuts not in plain else None
                     if short is not None:
                         return short
                 return self.table.listed(self.model.encode_words(*self._words(plain, first=True))[0])

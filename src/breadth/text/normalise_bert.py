@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from dataclasses import dataclass, field
 
@@ -49,7 +50,14 @@ class BertNormalizer:
         object.__setattr__(self, "_becomes", np.full(0x110000, _UNKNOWN, dtype=np.int32))
         object.__setattr__(self, "_longer", {})
 
+    @functools.cached_property
+    def _ascii(self) -> dict[int, str]:
+        """What becomes of each character of ASCII that changes."""
+        return {i: new for i in range(128) if (new := self.align(chr(i))[0]) != chr(i)}
+
     def __call__(self, text: str) -> str:
+        if text.isascii():
+            return text.translate(self._ascii)
         try:
             points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
         except UnicodeEncodeError:  # a lone surrogate, which the tokenizer reports with its place

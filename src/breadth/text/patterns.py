@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Literal, Protocol, Self, cast, get_args
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, Self, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,13 +142,25 @@ def bert_words(data: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.i
         normalising.
     Peer: tokenizers.pre_tokenizers.BertPreTokenizer, exact on every code point that both know (A).
     """
-    from breadth.text.scan_bert_kernels import scan_bert
-
     words = np.empty(data.size, dtype=np.uint8)
     starts, ends = np.empty(data.size, dtype=np.int64), np.empty(data.size, dtype=np.int64)
-    k = scan_bert(read_only(data), bert_table(), words, starts, ends)
+    k = _scan_bert()(read_only(data), bert_table(), words, starts, ends)
     size = int(ends[k - 1]) if k else 0
     return words[:size], _shrunk(ends, k), _shrunk(starts, k)
+
+
+@functools.cache
+def _scan_bert() -> Callable[..., int]:
+    """`scan_bert` as compiled for the arrays that `bert_words` has: to look that up takes longer than a short text."""
+    from numba import types
+
+    from breadth.text.scan_bert_kernels import scan_bert
+
+    read, ints = types.Array(types.uint8, 1, "C", readonly=True), types.int64[::1]
+    signature = read, read, types.uint8[::1], ints, ints
+    compiled: Any = scan_bert
+    compiled.compile(signature)
+    return compiled.get_overload(signature)
 
 
 class Scanner:

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,10 +198,34 @@ class Split:
 
     def split(self, text: str) -> Words:
         """The bytes of a text's words, one behind the other, and the end of each word."""
-        if not self._is_scanned:
-            return split_pieces(self, text)
-        data = utf8_bytes(text)
-        return data, self._splitter(data)
+        if self._is_scanned:
+            data = utf8_bytes(text)
+            return data, self._splitter(data)
+        if self.keeps_without and self.keeps_without not in text:
+            data = utf8_bytes(text)
+            return data, _one_word(data)
+        return _words_of_texts(self.cut_text(text))
+
+    @property
+    def keeps_without(self) -> str | None:
+        """A literal without which a text is one piece; None where there is no such."""
+        return self.pattern if isinstance(self.pattern, str) and not self.invert else None
+
+    def cut_text(self, text: str) -> list[str]:
+        """The pieces of a text, none of them empty, without following its characters."""
+        if self.behavior != "isolated" or self._is_scanned:
+            return [piece.text for piece in self(Piece(text))]
+        parts = []
+        done = 0
+        for begin, end in find_spans(self.pattern, text):
+            if done < begin:
+                parts.append(text[done:begin])
+            if begin < end:
+                parts.append(text[begin:end])
+            done = end
+        if done < len(text):
+            parts.append(text[done:])
+        return parts
 
     @property
     def _is_scanned(self) -> bool:
@@ -275,6 +299,16 @@ class Metaspace:
             starts = starts[data[starts + i] == byte]
         return data, np.append(starts[starts > 0], _one_word(data))
 
+    def cut_text(self, text: str) -> list[str]:
+        """The pieces of a text that begins the whole, none of them empty, without following its characters."""
+        marked = self._marked(text, first=True)
+        parts = []
+        begin = 0
+        while (end := marked.find(self.replacement, begin + 1) if self.split_words else -1) >= 0:
+            parts.append(marked[begin:end])
+            begin = end
+        return [*parts, marked[begin:]] if marked else []
+
     def _marked(self, text: str, *, first: bool) -> str:
         marked = text.replace(" ", self.replacement)
         wanted = self.prepend_scheme == "always" or (self.prepend_scheme == "first" and first)
@@ -323,10 +357,30 @@ class Sequence:
     def split(self, text: str) -> Words:
         """The bytes of a text's words, one behind the other, and the end of each word."""
         scanner = scanner_of(self)
-        if scanner is None:
+        if scanner is not None:
+            data = utf8_bytes(text)
+            return data, scanner(data)
+        cutters: list[Any] = list(self.pretokenizers)
+        match cutters:
+            case [*_, ByteLevel(add_prefix_space=False, use_regex=False)]:
+                cutters.pop()  # it only spells: the bytes are those of the text
+        if not all(hasattr(each, "cut_text") and getattr(each, "prepend_scheme", "") != "first" for each in cutters):
             return split_pieces(self, text)
-        data = utf8_bytes(text)
-        return data, scanner(data)
+        parts = [text] if text else []
+        for each in cutters:
+            parts = [part for whole in parts for part in each.cut_text(whole)]
+        return _words_of_texts(parts)
+
+
+def _words_of_texts(parts: list[str]) -> Words:
+    """Bytes and word ends of texts, which nobody follows back to where they come from."""
+    text = "".join(parts)
+    data = utf8_bytes(text)
+    ends = np.cumsum(np.fromiter(map(len, parts), dtype=np.int64, count=len(parts)))
+    if data.size != len(text):
+        starts = np.append(np.flatnonzero((data & 0xC0) != 0x80), data.size)  # of each character: (characters + 1,)
+        ends = starts[ends]
+    return data, ends
 
 
 def scanner_of(pre_tokenizer: PreTokenizer | None) -> Scanner | None:

@@ -36,6 +36,10 @@ class WhitespaceSplit:
 
     split = split_pieces
 
+    def cut_text(self, text: str) -> list[str]:
+        """The pieces of a text, none of them empty, without following its characters."""
+        return [part for part in compiled(rf"{WHITE_SPACE}+").split(text) if part]
+
 
 @dataclass(frozen=True)
 class Digits:
