@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -374,13 +374,13 @@ class Sequence:
 
 def _words_of_texts(parts: list[str]) -> Words:
     """Bytes and word ends of texts, which nobody follows back to where they come from."""
-    text = "".join(parts)
-    data = utf8_bytes(text)
-    ends = np.cumsum(np.fromiter(map(len, parts), dtype=np.int64, count=len(parts)))
-    if data.size != len(text):
-        starts = np.append(np.flatnonzero((data & 0xC0) != 0x80), data.size)  # of each character: (characters + 1,)
-        ends = starts[ends]
-    return data, ends
+    try:
+        encoded = [part.encode() for part in parts]
+    except UnicodeEncodeError:
+        utf8_bytes("".join(parts))  # the error that names the lone surrogate
+        raise
+    ends = np.fromiter(accumulate(map(len, encoded)), dtype=np.int64, count=len(encoded))
+    return np.frombuffer(b"".join(encoded), dtype=np.uint8), ends
 
 
 def scanner_of(pre_tokenizer: PreTokenizer | None) -> Scanner | None:
