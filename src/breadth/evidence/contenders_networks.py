@@ -8,6 +8,7 @@ that held-out rows stay as they are and each contender of a cell sees the same a
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Self
@@ -15,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import loguniform
+from sklearn.exceptions import ConvergenceWarning
 
 from breadth.evidence.contenders import encoded
 from breadth.evidence.entry import Entry, Make, Settings
@@ -96,7 +98,28 @@ def sklearn_perceptron(problem: Problem, seed: int, n_threads: int, settings: Se
 
     own = {name: value for name, value in settings.items() if name not in ALTERATIONS}
     make = MLPRegressor if problem.family == "regression" else MLPClassifier
-    return _altered(encoded(make(**own, n_iter_no_change=10**6, random_state=seed), problem), settings, seed)
+    return _altered(
+        _AllEpochs(encoded(make(**own, n_iter_no_change=10**6, random_state=seed), problem)), settings, seed
+    )
+
+
+class _AllEpochs:
+    """scikit-learn's network without its warning that it was still learning: the number of epochs is set on purpose."""
+
+    def __init__(self, estimator: Any):
+        self.estimator = estimator
+
+    def fit(self, X: NDArray, y: NDArray) -> Self:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.estimator.fit(X, y)
+        return self
+
+    def predict(self, X: NDArray) -> NDArray:
+        return self.estimator.predict(X)
+
+    def predict_proba(self, X: NDArray) -> NDArray:
+        return self.estimator.predict_proba(X)
 
 
 def with_decay(problem: Problem, seed: int, n_threads: int, settings: Settings) -> Any:

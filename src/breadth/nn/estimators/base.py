@@ -21,6 +21,7 @@ from breadth.nn.stopping import EarlyStopping
 from breadth.nn.update import Loss
 
 ROWS = 8192  # of a batch without gradients
+WORK_FOR_THREADS = 100_000_000  # multiplications of a pass over a batch below which a second thread costs time
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 Rows = tuple[NDArray, NDArray, NDArray | None]  # inputs (rows, ...), targets, weights
 MakeNetwork = Callable[[tuple[int, ...], int], nn.Module]  # (shape of a row, outputs)
@@ -63,10 +64,14 @@ class NetworkEstimator(BaseEstimator):
             training, validation = _held_out(training, self.validation_fraction, seed, classes)
         self._set_scale(training[0])
         n_batches = math.ceil(len(training[0]) / self.batch_size)
-        with threads(self.n_threads):
-            with seeded(seed):
-                network = self._make_network(training[0].shape[1:], n_outputs)
-            network.to(self.device, _DTYPES[self.dtype])
+        shape = training[0].shape[1:]
+        with seeded(seed):
+            network = self._make_network(shape, n_outputs)
+        network.to(self.device, _DTYPES[self.dtype])
+        weights = sum(p.numel() for p in network.parameters())
+        # a weight of an image's or a sequence's network is used at about each of its places
+        work = min(self.batch_size, len(training[0])) * weights * math.prod(shape[:-1])
+        with threads(self.n_threads if work >= WORK_FOR_THREADS else 1):
             optimizer = make_optimizer(self.optimizer, network.parameters(), self.learning_rate, self.weight_decay)
             run = fit(
                 network,

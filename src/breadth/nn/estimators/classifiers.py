@@ -48,7 +48,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         random_state: seed of weights, order, dropout and held-back rows.
         device: torch's, such as "cpu" or "cuda".
         dtype: "float32" or "float64".
-        n_threads: torch's while fitting and predicting; None leaves it as it is.
+        n_threads: torch's while fitting and predicting, if a batch is work enough for a second one (some 10^8
+            multiplications); None leaves torch's.
         verbose: show a bar.
 
     Attributes:
