@@ -30,6 +30,7 @@ MODULES = (
     "linear_attention",
     "optimizers",
     "attention",
+    "control",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 SMOKE = "Smoke run: tiny sizes, no cold start. It shows that everything runs; no figure here means anything."
