@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 from torch import Tensor, nn
 
 from breadth.nn.fit import fit
-from breadth.nn.generative.vae import VAE
+from breadth.nn.generative.vae import VAE, warm_up_kl
 from breadth.nn.optim.adam import AdamW
 
 
@@ -106,6 +106,36 @@ def test_calls_that_cannot_be_right_are_refused():
         (lambda: VAE(*good, latent_size=2, likelihood="poisson"), "likelihood must be 'bernoulli' or 'gaussian'"),
         (lambda: VAE(*good, latent_size=3).elbo(torch.zeros(1, 6)), r"encoder must give shape \(1, 6\)"),
         (lambda: VAE(*good, latent_size=2).log_likelihood(torch.zeros(1, 6), samples=0), "samples must be >= 1"),
+    ]
+    for call, says in calls:
+        with pytest.raises(ValueError, match=says):
+            call()
+
+
+def test_the_weight_of_the_kl_rises_along_a_line_to_what_it_was_and_the_variance_starts_from_the_data():
+    torch.manual_seed(0)
+    X = torch.randn(50, 6) * torch.tensor([1e-3, 0.1, 1.0, 10.0, 100.0, 0.0]) + 3
+    vae = VAE(nn.Linear(6, 4), nn.Linear(2, 6), latent_size=2, beta=0.5, log_var_shape=(6,))
+    vae.start_from_(X)
+    torch.testing.assert_close(vae.log_var[:5].detach(), X.var(0, correction=0)[:5].log(), rtol=1e-4, atol=1e-4)
+    assert vae.log_var[5] == 0  # a constant entry says nothing of the scale
+    weights = []
+    warm_up = warm_up_kl(vae, 4)
+    fit(
+        vae, (X,), vae.loss, AdamW(vae.parameters(), lr=0.0), epochs=6,
+        callbacks=[lambda run: weights.append(vae.beta), warm_up],
+    )  # fmt: skip
+    assert weights == [0.0, 0.125, 0.25, 0.375, 0.5, 0.5] and vae.beta == 0.5
+    one = VAE(nn.Linear(6, 4), nn.Linear(2, 6), latent_size=2)
+    one.start_from_(X)
+    assert one.log_var.item() == pytest.approx((X - X.mean(0)).square().mean().log().item(), rel=1e-6)
+    calls = [
+        (lambda: warm_up_kl(vae, 0), "epochs must be >= 1, got 0"),
+        (lambda: vae.start_from_(X[:1]), r"X must have two rows or more, got shape \(1, 6\)"),
+        (
+            lambda: VAE(nn.Linear(6, 4), nn.Linear(2, 6), latent_size=2, likelihood="bernoulli").start_from_(X),
+            "start_from_ is for likelihood='gaussian', this is 'bernoulli'",
+        ),
     ]
     for call, says in calls:
         with pytest.raises(ValueError, match=says):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from breadth.nn.fit import Run
 from breadth.nn.losses.variational import (
     Likelihood,
     bernoulli_reconstruction_loss,
@@ -32,7 +34,8 @@ class VAE(nn.Module):
         log_var_shape: of log_var, to broadcast to x: () is one variance for all entries, (features,) one for each.
 
     Attributes:
-        log_var: of "gaussian", the logarithm of the variance given z, learnt; starts at 0.
+        log_var: of "gaussian", the logarithm of the variance given z, learnt; starts at 0, or where `start_from_` puts
+            it, which data of another scale than 1 need.
 
     Raises:
         ValueError: if latent_size or beta is out of range, or the likelihood is unknown.
@@ -40,7 +43,8 @@ class VAE(nn.Module):
     Cost: one pass of encoder and decoder an example; `log_likelihood` decodes `samples` times.
     References: Kingma & Welling 2014, arXiv:1312.6114, eqs. 3 and 10 and section 2.4 (reparameterisation);
         Higgins et al. 2017, ICLR, eq. 4 (beta); Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519, eq. 8.
-    Peer: the linear Gaussian model in closed form: log p(x), float64, 1e-12; mean ELBO, 4 standard errors (B).
+    Peer: the linear Gaussian model in closed form: log p(x), float64, 1e-12; mean ELBO, 4 standard errors (B). On
+        held-out digits the ELBO is above the density of scikit-learn's PCA and FactorAnalysis of as many latents.
     In production: use it for latents and for detecting what is unlike the data; diffusion models sample better.
     """
 
@@ -65,6 +69,24 @@ class VAE(nn.Module):
         self.latent_size, self.beta = latent_size, beta
         self.likelihood: Likelihood = likelihood
         self.log_var = nn.Parameter(torch.zeros(log_var_shape)) if likelihood == "gaussian" else None
+
+    @torch.no_grad()
+    def start_from_(self, X: Tensor) -> None:
+        """Set log_var to the logarithm of the variance of X about its mean, shape (rows, ...), as if z said nothing.
+
+        From log_var = 0, data of standard deviation 0.01 are noise to the decoder for as long as the optimizer takes to
+        get there. Entries that are constant in X keep theirs.
+        """
+        if self.log_var is None:
+            raise ValueError(f"start_from_ is for likelihood='gaussian', this is {self.likelihood!r}")
+        if len(X) < 2:
+            raise ValueError(f"X must have two rows or more, got shape {tuple(X.shape)}")
+        squares = (X - X.mean(0)).square()
+        while squares.dim() > self.log_var.dim() + 1:
+            squares = squares.flatten(0, 1)
+        axes = [0] + [i + 1 for i, n in enumerate(self.log_var.shape) if n == 1]
+        variance = squares.mean(axes, keepdim=True)[0]
+        self.log_var.copy_(torch.where(variance > 0, variance.log(), self.log_var))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log_var of q(z | x), each (batch, latent_size)."""
@@ -157,6 +179,39 @@ class VAE(nn.Module):
             beta=beta,
             reduction="none",
         )
+
+
+def warm_up_kl(vae: VAE, epochs: int) -> Callable[[Run], None]:
+    """Callback of `fit` that raises the KL's weight from 0 to vae.beta along a line: beta min(1, epoch / epochs).
+
+        fit(vae, (X,), vae.loss, optimizer, epochs=100, callbacks=[warm_up_kl(vae, 20)])
+
+    Latents that say nothing cost nothing: a VAE that meets the whole KL while its decoder knows nothing may never use
+    them. The weight of the first epoch is 0; at the end it is what it was before.
+
+    Args:
+        vae: whose beta is changed, at once to 0.
+        epochs: until the weight is whole, >= 1.
+
+    Returns:
+        The callback.
+
+    Raises:
+        ValueError: if epochs < 1.
+
+    Cost: none.
+    References: Bowman et al. 2016, arXiv:1511.06349, section 3.1; Sønderby et al. 2016, arXiv:1602.02282, section 3.
+    Peer: the line itself (C).
+    In production: use it where some latents keep a KL of 0.
+    """
+    if epochs < 1:
+        raise ValueError(f"epochs must be >= 1, got {epochs}")
+    whole, vae.beta = vae.beta, 0.0
+
+    def after_epoch(run: Run) -> None:
+        vae.beta = whole * min(1.0, len(run.history) / epochs)
+
+    return after_epoch
 
 
 def _drawn(mean: Tensor, log_var: Tensor, generator: torch.Generator | None) -> Tensor:
