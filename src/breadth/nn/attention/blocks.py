@@ -12,6 +12,7 @@ from breadth.nn.attention.contract import Form, check, four
 from breadth.nn.attention.naive import scores
 
 _SCORES = 1 << 20  # in memory at a time, unless the caller says otherwise: 4 MiB in float32
+_LEAST = 16  # queries at a time, however large the batch
 
 
 def blocks(q: Tensor, k: Tensor, form: Form, *, block: int | None = None) -> Iterator[tuple[slice, slice, Form]]:
@@ -23,14 +24,14 @@ def blocks(q: Tensor, k: Tensor, form: Form, *, block: int | None = None) -> Ite
         q: shape (B, H, L, E).
         k: shape (B, H_kv, S, E).
         form: what is asked of all queries and keys.
-        block: queries at a time, >= 1; None takes as many as have about a million scores.
+        block: queries at a time, >= 1; None takes as many as have about a million scores, 16 at least.
 
     Raises:
         ValueError: if block < 1.
     """
     (batch, heads, length, _), n_keys = q.shape, k.shape[2]
     if block is None:
-        block = max(1, _SCORES // max(1, batch * heads * n_keys))
+        block = max(_LEAST, _SCORES // max(1, batch * heads * n_keys))
     if block < 1:
         raise ValueError(f"block must be >= 1, got {block}")
     for start in range(0, length, block):
@@ -72,7 +73,7 @@ def largest_logits(
         q: queries, shape (B, H, L, E).
         k: keys, shape (B, H_kv, S, E).
         causal, window, mask, scale: as in `attend`.
-        block: queries at a time, >= 1; None takes as many as have about a million scores.
+        block: queries at a time, >= 1; None takes as many as have about a million scores, 16 at least.
 
     Returns:
         Shape (H,), float32 for half precision, else the dtype of q, without gradient; -inf where no pair is seen.

@@ -72,7 +72,7 @@ def head_activity(
         q: queries, shape (B, H, L, E), as they meet the keys: after positions and normalisation.
         k: keys, shape (B, H_kv, S, E).
         causal, window, mask, bias, sinks, softcap, scale: as in `attend`. A sink counts as one more key.
-        block: queries at a time, >= 1; None takes as many as have about a million scores.
+        block: queries at a time, >= 1; None takes as many as have about a million scores, 16 at least.
 
     Returns:
         The activity of each head; of no query at all, NaN, and -inf for the logit.
