@@ -53,7 +53,6 @@ def blocks(q: Tensor, k: Tensor, form: Form, *, block: int | None = None) -> Ite
         yield rows, columns, replace(form, causal=False, window=None, mask=mask, bias=_cut(form.bias, rows, columns))
 
 
-@torch.no_grad()
 def largest_logits(
     q: Tensor,
     k: Tensor,
@@ -86,6 +85,7 @@ def largest_logits(
     Peer: NumPy's maximum over all scores, float64, 1e-14 (B).
     In production: a fused kernel that keeps its running maximum has it for nothing.
     """
+    q, k = q.detach(), k.detach()
     form = Form(causal, window, four(mask), scale=scale)
     check(q, k, k, form)
     largest = torch.full((q.shape[1],), -torch.inf, dtype=torch.promote_types(q.dtype, torch.float32), device=q.device)

@@ -49,7 +49,6 @@ class HeadActivity:
         return "\n".join(lines)
 
 
-@torch.no_grad()
 def head_activity(
     q: Tensor,
     k: Tensor,
@@ -87,6 +86,8 @@ def head_activity(
     Peer: NumPy over all weights at once, float64, 1e-12 (B); closed forms of uniform and one-hot attention (B).
     In production: log it every some hundred steps; entropy that falls to 0 comes before a loss that diverges.
     """
+    q, k = q.detach(), k.detach()
+    bias, sinks = (None if t is None else t.detach() for t in (bias, sinks))
     form = Form(causal, window, four(mask), four(bias), sinks, softcap, scale)
     check(q, k, k, form)
     batch, heads = q.shape[:2]
@@ -134,7 +135,6 @@ class HeadRank:
     distance: Tensor
 
 
-@torch.no_grad()
 def head_rank(
     q: Tensor,
     k: Tensor,
@@ -166,6 +166,8 @@ def head_rank(
     References: Roy & Vetterli 2007, EUSIPCO, definition 1; Dong, Cordonnier & Loukas 2021, arXiv:2103.03404, section 2.
     Peer: closed forms of uniform, one-hot and block attention, float64, 1e-12 (B).
     """
+    q, k = q.detach(), k.detach()
+    bias, sinks = (None if t is None else t.detach() for t in (bias, sinks))
     form = Form(causal, window, four(mask), four(bias), sinks, softcap, scale)
     check(q, k, k, form)
     if not all(q.shape) or not k.shape[2]:
