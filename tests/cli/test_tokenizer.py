@@ -68,11 +68,21 @@ def test_other_kinds_are_trained_and_round_trip_words(kind, name, size, text, tm
     assert capsys.readouterr().out == "the thing\n"
 
 
+def test_standard_input_that_is_no_text_is_named(trained, tmp_path, capsys, monkeypatch):
+    for arguments in (["encode", str(trained)], ["train", "-", "-o", str(tmp_path / "x.json")]):
+        monkeypatch.setattr("sys.stdin", io.StringIO("a\udcffb"))  # the byte 0xff as Python reads it
+        assert main(["tokenizer", *arguments]) == 2
+        assert "standard input is not utf-8 text: byte 0xff at character 1; convert" in capsys.readouterr().err
+    assert not (tmp_path / "x.json").exists()
+
+
 def test_mistakes_end_with_one_line_and_status_two(trained, tmp_path, capsys):
     for arguments, message in [
         (["encode", str(tmp_path / "no.json"), "x"], "there is no"),
         (["decode", str(trained), "999"], "ids has 999 at 0"),
         (["train", "-o", str(tmp_path / "x.json")], "files must name at least one text"),
+        (["train", str(trained), "--vocabsize", "300", "-o", "x.json"], "there is no option --vocabsize; --help lists"),
+        (["info", str(trained), "--form", "json"], "there is no option --form; --help lists them"),
         (["train", str(trained), "-o", str(tmp_path / "x.txt")], "--output must end in .json"),
         (
             ["train", str(trained), "-o", str(tmp_path / "x.json"), "--kind", "unigram", "--pattern", "gpt2"],

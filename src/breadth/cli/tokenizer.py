@@ -29,7 +29,7 @@ FORMATS = {"bpe": (".json", ".tiktoken", ""), "wordpiece": (".json", ""), "unigr
 
 @tokenizer.command
 def train(
-    *files: Path,
+    *files: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     kind: Literal["bpe", "wordpiece", "unigram"] = "bpe",
     vocab_size: int = 32_000,
@@ -50,6 +50,7 @@ def train(
     """
     if not files:
         raise ValueError("files must name at least one text to learn from; - is standard input")
+    _check_files(files)
     if pattern is not None and kind != "bpe":
         raise ValueError(f"--pattern belongs to --kind bpe, got --kind {kind}")
     _check_output(output)
@@ -97,7 +98,7 @@ def encode(
         pattern: of a .tiktoken file that is not known by its name.
     """
     loaded = _load(path, pattern)
-    given = sys.stdin.read() if text is None else text
+    given = _readable(sys.stdin.read()) if text is None else text
     if output == "text":
         print(*loaded.encode(given, add_special_tokens=special_tokens))
         return
@@ -131,7 +132,7 @@ def decode(
 @tokenizer.command
 def info(
     path: Path,
-    *files: Path,
+    *files: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     output: Annotated[Form, Parameter(name=["--output", "-o"])] = "text",
     encoding: str = "utf-8",
     pattern: str | None = None,
@@ -145,6 +146,7 @@ def info(
         encoding: of the files' text, such as cp1252.
         pattern: of a .tiktoken file that is not known by its name.
     """
+    _check_files(files)
     loaded = _load(path, pattern)
     facts: dict[str, Any] = {
         "model": type(loaded.model).__name__,
@@ -195,6 +197,13 @@ def _load(path: Path, pattern: str | None) -> Tokenizer:
     return load_tokenizer(path, **({"pattern": pattern} if pattern else {}))
 
 
+def _check_files(files: tuple[Path, ...]) -> None:
+    """Refuse a misspelt option, which reads as a file's name where a lone - is one."""
+    for path in files:
+        if str(path).startswith("-") and str(path) != "-":
+            raise ValueError(f"there is no option {path}; --help lists them, and a file of that name is ./{path}")
+
+
 def _check_output(output: Path) -> None:
     """Refuse before training what saving would refuse after it."""
     if output.suffix not in ("", ".json", ".tiktoken", ".model"):
@@ -207,7 +216,7 @@ def _blocks(files: tuple[Path, ...], encoding: str) -> Iterator[str]:
     """The texts of files in blocks that end with a line."""
     for path in files:
         if str(path) == "-":
-            yield from iter(lambda: "".join(sys.stdin.readlines(BLOCK)), "")
+            yield from iter(lambda: _readable("".join(sys.stdin.readlines(BLOCK))), "")
             continue
         try:
             # newline="": line ends as they are, since the tokenizer will meet them so
@@ -215,6 +224,19 @@ def _blocks(files: tuple[Path, ...], encoding: str) -> Iterator[str]:
                 yield from iter(lambda: "".join(file.readlines(BLOCK)), "")
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is not {encoding} text: {error}; name its encoding with --encoding") from None
+
+
+def _readable(text: str) -> str:
+    """Standard input's text, in which Python hides bytes that are not UTF-8 as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        byte = ord(text[error.start]) & 0xFF
+        raise ValueError(
+            f"standard input is not utf-8 text: byte {byte:#04x} at character {error.start}; convert it first, as "
+            "`iconv -f cp1252 -t utf-8` does"
+        ) from None
+    return text
 
 
 def _read_ids() -> list[int]:
