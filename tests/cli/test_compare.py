@@ -36,8 +36,8 @@ def test_without_a_name_the_comparisons_are_listed_with_their_questions(compare)
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == [
         "boosting", "trees", "classifiers", "regressors", "tokenizers", "ann", "similarity", "attention",
-        "optimizers", "decay", "normalisation", "initialisation", "activations", "depth-or-width", "imbalance-losses", "noisy-labels",
-        "architectures", "rl",
+        "optimizers", "decay", "normalisation", "initialisation", "activations", "depth-or-width", "imbalance-losses",
+        "noisy-labels", "architectures", "rl",
     ]  # fmt: skip
 
 
