@@ -86,7 +86,11 @@ def calls(name: str, entries: tuple[c.Entry, ...], prepared: Prepared, **setting
     return {v.contender: v.call for v in judge(replace(laid.study, cells=cells))}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ("activations", "noisy-labels", "architectures") else pytest.param(name, marks=pytest.mark.slow)
+     for name in NAMES],
+)  # fmt: skip
 def test_a_network_that_is_not_trained_is_found_worse(name):
     comparison = get(name)
     baseline = next(e for e in comparison.contenders if e.name == comparison.baseline)
