@@ -158,7 +158,7 @@ def test_rows_of_weight_zero_do_not_count_and_labels_may_be_strings():
     X, y = blobs()
     names = np.array(["a", "b", "c"])[y]
     weight = (np.arange(60) % 3 > 0).astype(float)
-    options = {"batch_size": 60, "max_epochs": 5, "standardize": None, "random_state": 0, "dtype": "float64"}
+    options = {"batch_size": 60, "max_epochs": 5, "random_state": 0, "dtype": "float64"}
     weighted = MLPClassifier(**options).fit(X, names, weight)
     without = MLPClassifier(**options).fit(X[weight > 0], names[weight > 0])
     np.testing.assert_allclose(weighted.predict_proba(X), without.predict_proba(X), rtol=1e-9)

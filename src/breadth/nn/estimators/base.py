@@ -33,9 +33,6 @@ class NetworkEstimator(BaseEstimator):
     network_: nn.Module
     history_: list[Epoch]
 
-    def _make_network(self, shape: tuple[int, ...], n_outputs: int) -> nn.Module:
-        raise NotImplementedError
-
     def _rows(self, X: ArrayLike, *, reset: bool) -> NDArray:
         """X as finite floats, shape (rows, features)."""
         return validate_data(self, X, reset=reset, dtype=[np.float64, np.float32])
@@ -46,7 +43,13 @@ class NetworkEstimator(BaseEstimator):
         return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
 
     def _train(
-        self, training: Rows, validation: Rows | None, loss: Loss, n_outputs: int, classes: NDArray | None = None
+        self,
+        make_network: MakeNetwork,
+        training: Rows,
+        validation: Rows | None,
+        loss: Loss,
+        n_outputs: int,
+        classes: NDArray | None = None,
     ) -> None:
         """Make and train the network; `classes` are what validation rows are drawn evenly by."""
         number("max_epochs", self.max_epochs, 1, whole=True)
@@ -62,11 +65,11 @@ class NetworkEstimator(BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         if self.early_stopping and validation is None:
             training, validation = _held_out(training, self.validation_fraction, seed, classes)
-        self._set_scale(training[0])
+        self._set_scale(training[0], training[2])
         n_batches = math.ceil(len(training[0]) / self.batch_size)
         shape = training[0].shape[1:]
         with seeded(seed):
-            network = self._make_network(shape, n_outputs)
+            network = make_network(shape, n_outputs)
         network.to(self.device, _DTYPES[self.dtype])
         weights = sum(p.numel() for p in network.parameters())
         # a weight of an image's or a sequence's network is used at about each of its places
@@ -90,16 +93,21 @@ class NetworkEstimator(BaseEstimator):
         self.network_, self.history_ = network, run.history
         self.n_iter_, self.best_epoch_ = len(run.history), run.best_epoch
 
-    def _set_scale(self, X: NDArray) -> None:
-        """Mean and deviation of the training rows, in float64: of each entry, or of all of them together."""
+    def _set_scale(self, X: NDArray, weight: NDArray | None) -> None:
+        """Weighted mean and deviation of the training rows, in float64: of each entry, or of all of them together."""
         if self.standardize not in ("column", "all", None):
             raise ValueError(f"standardize must be 'column', 'all' or None, got {self.standardize!r}")
         if self.standardize is None:
             self._shift, self._scale = np.zeros(()), np.ones(())
             return
-        axis = 0 if self.standardize == "column" else None
-        self._shift = X.mean(axis, dtype=np.float64)
-        spread = np.asarray((X.astype(np.float64) - self._shift).std(axis))
+        rows = X.astype(np.float64)
+
+        def mean(values: NDArray) -> NDArray:
+            of_entries = np.average(values, axis=0, weights=weight)
+            return of_entries if self.standardize == "column" else of_entries.mean()
+
+        self._shift = mean(rows)
+        spread = np.sqrt(mean((rows - self._shift) ** 2))
         # a column that is constant up to rounding has no scale
         noise = 10 * np.finfo(X.dtype).eps * np.abs(self._shift)
         self._scale = np.where(spread > noise, spread, 1.0)

@@ -181,7 +181,7 @@ class MLPClassifier(NetworkClassifier):
     Cost: O(max_epochs x rows x products of neighbouring widths).
     Deviations: as of `NetworkClassifier`.
     References: Rumelhart, Hinton & Williams 1986, Nature 323; Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2.
-    Peer: sklearn.neural_network.MLPClassifier, accuracy on held-out digits and breast cancer within two points (A).
+    Peer: sklearn.neural_network.MLPClassifier, accuracy on held-out digits within two points (A).
     In production: use gradient boosting on tables first; an MLP where inputs are dense and many.
     """
 
@@ -276,7 +276,7 @@ def _fit_classes(
         validation = held, np.searchsorted(self.classes_, wanted), None
     counts = torch.from_numpy(np.bincount(codes, weight, len(self.classes_)))
     loss = class_loss(self.loss, counts.clamp_min(1e-12))
-    self._train((rows, codes.astype(np.int64), weight), validation, loss, len(self.classes_), codes)
+    self._train(self._make_network, (rows, codes.astype(np.int64), weight), validation, loss, len(self.classes_), codes)
     return self
 
 

@@ -143,7 +143,7 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
                 raise ValueError(f"y_val has {wanted.shape[1]} targets a row and y has {targets.shape[1]}")
             validation = held, (wanted - self._center) / self._spread, None
         scaled = (targets - self._center) / self._spread
-        self._train((rows, scaled, weight), validation, value_loss(self.loss), targets.shape[1])
+        self._train(self._make_network, (rows, scaled, weight), validation, value_loss(self.loss), targets.shape[1])
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
