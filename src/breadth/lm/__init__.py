@@ -1,0 +1,1 @@
+"""Language models: one model for every architecture, checkpoints in and out, decoding."""

@@ -1,0 +1,1 @@
+"""Weights in fewer bits: formats, and linear layers that multiply them without unpacking."""
