@@ -10,7 +10,7 @@ import pytest
 
 from breadth.text.added_tokens import AddedToken
 from breadth.text.bpe import BPE
-from breadth.text.bpe_encoder import SHORT
+from breadth.text.bpe_encoder import AT_ONCE
 from breadth.text.byte_alphabet import BYTE_TO_CHAR, utf8_bytes
 from breadth.text.decode import ByteLevel as ByteDecoder
 from breadth.text.matching import Regex
@@ -53,7 +53,7 @@ def test_short_texts_get_the_ids_of_scanning_first_and_encoding_then(model, patt
         assert tokenizer.decode(ids) == text
 
 
-@pytest.mark.parametrize("size", [SHORT - 1, SHORT, SHORT + 1, 2 * SHORT])
+@pytest.mark.parametrize("size", [AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 2 * AT_ONCE])
 @pytest.mark.parametrize("char", ["x", " ", "\n", "é", "語", "😀", "a b1 "])
 def test_texts_about_as_long_as_the_limit_are_as_any_other(model, char, size):
     text = char * (size // len(char.encode())) + "."
@@ -64,7 +64,7 @@ def test_texts_about_as_long_as_the_limit_are_as_any_other(model, char, size):
 
 def test_a_normalizer_may_make_a_short_text_long_or_empty(model):
     tokenizer = Tokenizer(model, pre_tokenizer=ByteLevel(False), normalizer=UnicodeForm("NFKC"))
-    text = "\ufdfa" * (SHORT // 3)  # one character becomes eighteen
+    text = "\ufdfa" * (AT_ONCE // 3)  # one character becomes eighteen
     assert tokenizer.encode(text) == expected(model, "gpt2", UnicodeForm("NFKC")(text))
     assert tokenizer.encode("") == []
 

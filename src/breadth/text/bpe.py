@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -274,16 +274,19 @@ class BPE:
         except UnknownSymbolError as error:
             raise ValueError(self._unknown(data, ends, error.place)) from None
 
-    def encode_short(self, data: NDArray[np.uint8], scanner: Scanner | None) -> list[int] | None:
-        """Ids of a text of 1 to `bpe_encoder.SHORT` bytes; None where `encode_words` has to do it.
+    def encode_text(
+        self, data: NDArray[np.uint8], scanner: Scanner | None, listed: Callable[[NDArray[np.int32]], list[int]]
+    ) -> list[int] | None:
+        """Ids of a text of 1 to `bpe_encoder.AT_ONCE` bytes; None where `encode_words` has to do it.
 
         Args:
             data: UTF-8 of the normalised text, uint8, shape (bytes,).
             scanner: of the pattern; None for a text that is one word.
+            listed: makes a list of the ids; it must not keep the array.
         """
         if self.dropout:
             return None
-        return self._encoder.encode_short(data, None if scanner is None else scanner.tables)
+        return self._encoder.encode_text(data, None if scanner is None else scanner.tables, listed)
 
     def _unknown(self, data: NDArray[np.uint8], ends: NDArray[np.int64], place: int) -> str:
         i = int(np.searchsorted(ends, place, side="right"))

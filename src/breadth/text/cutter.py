@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from breadth.text.added_tokens import AddedToken
 from breadth.text.align import Piece
 from breadth.text.bpe import BPE
-from breadth.text.bpe_encoder import SHORT
+from breadth.text.bpe_encoder import AT_ONCE
 from breadth.text.byte_alphabet import utf8_bytes
 from breadth.text.encoding import Encoding
 from breadth.text.id_table import IdTable
@@ -46,16 +46,16 @@ class Cutter:
         # whether a piece begins the text is known without following its characters only in the plainest case
         plain = normalizer is None and isinstance(pre_tokenizer, Metaspace)
         self._follows = self._is_first_special and not plain
-        # what encodes short texts at once: a model, a scanner or none, and what must not be in a text of one word
-        self._short: tuple[BPE, Scanner | None, str | None] | None = None
+        # what scans and encodes at once: a model, a scanner or none, and what must not be in a text of one word
+        self._at_once: tuple[BPE, Scanner | None, str | None] | None = None
         if isinstance(self.model, BPE) and self._is_direct:
             scanner = scanner_of(pre_tokenizer) if self._reads_bytes else None
             if scanner is not None:
-                self._short = self.model, scanner, None
+                self._at_once = self.model, scanner, None
             elif not self._reads_bytes and pre_tokenizer is None:
-                self._short = self.model, None, None
+                self._at_once = self.model, None, None
             elif not self._reads_bytes and isinstance(pre_tokenizer, Split) and pre_tokenizer.keeps_without:
-                self._short = self.model, None, pre_tokenizer.keeps_without
+                self._at_once = self.model, None, pre_tokenizer.keeps_without
 
     def ignored(self, text: str, allowed: Special, disallowed: Special) -> Collection[AddedToken]:
         """Special tokens that count as ordinary text, after those that are not allowed have been looked for."""
@@ -86,13 +86,14 @@ class Cutter:
                 plain = self.normalizer(text)
                 data = utf8_bytes(plain)
             if not self.added.in_normalised.may_occur(plain):
-                if self._short is not None and 0 < data.size <= SHORT:
-                    bpe, scanner, cuts = self._short
-                    short = bpe.encode_short(data, scanner) if cuts is None or cuts not in plain else None
-                    if short is not None:
-                        return short
+                if self._at_once is not None and 0 < data.size <= AT_ONCE:
+                    bpe, scanner, cuts = self._at_once
+                    if cuts is None or cuts not in plain:
+                        ids = bpe.encode_text(data, scanner, self.table.listed)
+                        if ids is not None:
+                            return ids
                 return self.table.listed(self.model.encode_words(*self._words(plain, first=True))[0])
-        ids: list[int] = []
+        ids = []
         for piece, token in self._stretches(text, ignored, follow=self._follows):
             if token is not None:
                 ids.append(token.id)

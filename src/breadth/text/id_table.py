@@ -16,6 +16,7 @@ from breadth.text.decode import token_bytes
 from breadth.text.model import Model
 
 MANY = 48  # ids from which on a kernel's call costs less than looking them up one by one
+FEW = 256  # ids up to which new integers take less time than a look at the table
 
 
 class IdTable:
@@ -80,8 +81,8 @@ class IdTable:
         return np.array(range(max(self.token_of) + 1), dtype=object)
 
     def listed(self, ids: NDArray[np.int32]) -> list[int]:
-        """Ids as Python's integers: taken from a table, which is twice as fast as making new ones, and shares them."""
-        return self._integers[ids].tolist()
+        """Ids as Python's integers: many from a table, which is twice as fast as making new ones, and shares them."""
+        return ids.tolist() if len(ids) < FEW else self._integers[ids].tolist()
 
     def tokens_of(self, ids: Iterable[int], *, skip_special_tokens: bool = False) -> list[str]:
         """Tokens of ids; ValueError for an id that is no token's."""
