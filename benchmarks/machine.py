@@ -9,7 +9,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-PACKAGES = ("breadth", "numpy", "numba", "scikit-learn", "lightgbm", "xgboost-cpu")
+PACKAGES = (
+    "breadth", "numpy", "numba", "scikit-learn", "lightgbm", "xgboost-cpu", "tokenizers", "tiktoken", "sentencepiece",
+    "faiss-cpu", "torch", "gymnasium", "stable-baselines3", "transformers",
+)  # fmt: skip
 
 
 def processor() -> str:
