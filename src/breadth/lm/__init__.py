@@ -1,1 +1,163 @@
-"""Language models: one model for every architecture, checkpoints in and out, decoding."""
+"""Language models: one file for every architecture, real checkpoints in and out, and decoding.
+
+Names are imported on first use, so that `breadth.lm.config` and `breadth.lm.backend` work without torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from breadth.lm.beam import beam_search
+    from breadth.lm.cache import Cache
+    from breadth.lm.config import MLA, Layer, LMConfig, MoE, Rope
+    from breadth.lm.constrained import Trie, choose
+    from breadth.lm.contrastive import contrast, contrastive_scores, degeneration_penalty
+    from breadth.lm.generate import generate, stream
+    from breadth.lm.hf.load import load
+    from breadth.lm.hf.save import save
+    from breadth.lm.model import LM
+    from breadth.lm.moe import Experts, Routing, balance_, load_balancing_loss, route, routings
+    from breadth.lm.options import Options, load_options
+    from breadth.lm.penalties import no_repeat_ngram, presence_frequency_penalty, repetition_penalty
+    from breadth.lm.pipeline import Pipeline
+    from breadth.lm.sampling import (
+        epsilon_cutoff,
+        eta_cutoff,
+        min_p,
+        scale_temperature,
+        temperature_softmax,
+        top_k,
+        top_p,
+        typical,
+    )
+    from breadth.lm.stopping import ClassifierStop, SimilarityStop, StopStrings
+    from breadth.lm.stream import Generation, Piece, Stream
+
+__all__ = [
+    "LM",
+    "MLA",
+    "Cache",
+    "ClassifierStop",
+    "Experts",
+    "Generation",
+    "LMConfig",
+    "Layer",
+    "MoE",
+    "Options",
+    "Piece",
+    "Pipeline",
+    "Rope",
+    "Routing",
+    "SimilarityStop",
+    "StopStrings",
+    "Stream",
+    "Trie",
+    "balance_",
+    "beam_search",
+    "choose",
+    "contrast",
+    "contrastive_scores",
+    "degeneration_penalty",
+    "epsilon_cutoff",
+    "eta_cutoff",
+    "generate",
+    "load",
+    "load_balancing_loss",
+    "load_options",
+    "min_p",
+    "no_repeat_ngram",
+    "presence_frequency_penalty",
+    "repetition_penalty",
+    "route",
+    "routings",
+    "save",
+    "scale_temperature",
+    "stream",
+    "temperature_softmax",
+    "top_k",
+    "top_p",
+    "typical",
+]
+
+_MODULES = {
+    "beam": ("beam_search",),
+    "cache": ("Cache",),
+    "config": (
+        "MLA",
+        "LMConfig",
+        "Layer",
+        "MoE",
+        "Rope",
+    ),
+    "constrained": (
+        "Trie",
+        "choose",
+    ),
+    "contrastive": (
+        "contrast",
+        "contrastive_scores",
+        "degeneration_penalty",
+    ),
+    "generate": (
+        "generate",
+        "stream",
+    ),
+    "hf.load": ("load",),
+    "hf.save": ("save",),
+    "model": ("LM",),
+    "moe": (
+        "Experts",
+        "Routing",
+        "balance_",
+        "load_balancing_loss",
+        "route",
+        "routings",
+    ),
+    "options": (
+        "Options",
+        "load_options",
+    ),
+    "penalties": (
+        "no_repeat_ngram",
+        "presence_frequency_penalty",
+        "repetition_penalty",
+    ),
+    "pipeline": ("Pipeline",),
+    "sampling": (
+        "epsilon_cutoff",
+        "eta_cutoff",
+        "min_p",
+        "scale_temperature",
+        "temperature_softmax",
+        "top_k",
+        "top_p",
+        "typical",
+    ),
+    "stopping": (
+        "ClassifierStop",
+        "SimilarityStop",
+        "StopStrings",
+    ),
+    "stream": (
+        "Generation",
+        "Piece",
+        "Stream",
+    ),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("torch", "safetensors"):
+            raise
+        needed = f"breadth.lm.{name} needs the package {missing.name}: pip install 'breadth[lm]'"
+        raise ModuleNotFoundError(needed, name=missing.name) from missing
+
+
+def __dir__() -> list[str]:
+    return __all__
