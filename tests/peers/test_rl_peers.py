@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -274,3 +275,58 @@ def test_epsilon_is_its_own_at_every_step():
     for steps in (1, 30, 299, 300, 301, 1000):
         agent.num_timesteps = steps
         assert agent.epsilon(1000) == pytest.approx(peer.exploration_schedule(1 - steps / 1000), abs=1e-12)
+
+
+class Told:
+    """A generator that says what it is told: which row by one stream of draws, which action by the step alone."""
+
+    def __init__(self, agent):
+        self.agent, self.rows = agent, np.random.default_rng(1)
+        self.at_random, self.chances = np.random.default_rng(2).integers(2, size=2000), self.rows.random(2000)
+
+    def integers(self, high, size=None):
+        if size is None:
+            return 7  # where the episodes begin
+        if size == 1:
+            return self.at_random[[self.agent.num_timesteps]]
+        return (self.rows.random(size) * high).astype(int)
+
+    def random(self, size=1):
+        return self.chances[[self.agent.num_timesteps]]
+
+
+def test_a_whole_run_of_dqn_is_its_own_where_both_draw_the_same(monkeypatch):
+    """From equal weights: what is done and seen at each step, time limits among it, and the weights in the end."""
+    from stable_baselines3.common.env_util import make_vec_env
+
+    def make():
+        return gymnasium.make("CartPole-v1", max_episode_steps=10)
+
+    common = {"learning_rate": 2.3e-3, "batch_size": 32, "buffer_size": 400, "learning_starts": 100, "train_freq": 16,
+              "gradient_steps": 8, "target_update_interval": 40, "exploration_fraction": 0.5}  # fmt: skip
+    steps = 608
+    torch.manual_seed(0)  # of its first weights
+    agent, peer = DQN(make, **common), sb3.DQN("MlpPolicy", make_vec_env(make), device="cpu", **common)
+    copy_layers(agent.q_net, linear(peer.q_net))
+    copy_layers(agent.target_net, linear(peer.q_net_target))
+    agent._rng, told = Told(agent), Told(peer)
+    peer.env.seed(7)
+    monkeypatch.setattr(peer.action_space, "sample", lambda: told.integers(2, size=1)[0])
+    monkeypatch.setattr(np.random, "rand", lambda: told.random()[0])
+    # it draws the copy of the environment too, which is the only one
+    monkeypatch.setattr(
+        np.random, "randint", lambda low, high, size: np.zeros(size, int) if high == 1 else told.integers(high, size)
+    )
+    assert len(agent.learn(steps)) > 20
+    peer.learn(steps)
+
+    ours, theirs = agent.buffer.state_dict()["columns"], peer.replay_buffer
+    assert theirs.timeouts.any()
+    for name, column in (
+        ("obs", theirs.observations[:, 0]), ("actions", theirs.actions[:, 0, 0]), ("rewards", theirs.rewards[:, 0]),
+        ("successors", theirs.next_observations[:, 0]),
+        ("terminated", theirs.dones[:, 0] * (1 - theirs.timeouts[:, 0])),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(ours[name], column)
+    for one, other in zip(linear(agent.q_net), linear(peer.q_net), strict=True):
+        torch.testing.assert_close(one.weight, other.weight, rtol=1e-5, atol=1e-5)  # float32, 256 updates
