@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from breadth.lm.config import MLA, Layer, LMConfig, MoE, Rope
     from breadth.lm.constrained import Trie, choose
     from breadth.lm.contrastive import contrast, contrastive_scores, degeneration_penalty
-    from breadth.lm.generate import generate, stream
+    from breadth.lm.generation import generate, stream
     from breadth.lm.hf.load import load
     from breadth.lm.hf.save import save
     from breadth.lm.model import LM
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         typical,
     )
     from breadth.lm.stopping import ClassifierStop, SimilarityStop, StopStrings
-    from breadth.lm.stream import Generation, Piece, Stream
+    from breadth.lm.streaming import Generation, Piece, Stream
 
 __all__ = [
     "LM",
@@ -98,7 +98,7 @@ _MODULES = {
         "contrastive_scores",
         "degeneration_penalty",
     ),
-    "generate": (
+    "generation": (
         "generate",
         "stream",
     ),
@@ -138,7 +138,7 @@ _MODULES = {
         "SimilarityStop",
         "StopStrings",
     ),
-    "stream": (
+    "streaming": (
         "Generation",
         "Piece",
         "Stream",
