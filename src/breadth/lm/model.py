@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from breadth.lm.block import Attention, Block, CrossAttention, make_norm
 from breadth.lm.cache import Cache
+from breadth.lm.checks import check_ids, check_padding, check_positions, four_axes, without_padding
 from breadth.lm.config import LMConfig
 from breadth.lm.feed_forward import activate, linear
 from breadth.lm.moe import Experts
@@ -78,8 +79,8 @@ class LM(nn.Module):
         encoder: of an encoder-decoder, or None.
         mlm, mlm_norm: before the head of a model of masked tokens, or None.
 
-    Cost: about 2 operations a weight and token, and attention's; with a cache a new token costs the same wherever it is,
-        but for attention.
+    Cost: about 2 operations a weight and token, and attention's; with a cache a new token costs the same
+        wherever it is, but for attention.
     Deviations: of a model without an encoder the one stack is called decoder, whichever way it looks.
     References: Vaswani et al. 2017, arXiv:1706.03762; Radford et al. 2019 (GPT-2); Devlin et al. 2018, arXiv:1810.04805
         (BERT); Touvron et al. 2023, arXiv:2302.13971 (LLaMA); Chowdhery et al. 2022, arXiv:2204.02311 (PaLM);
@@ -179,8 +180,8 @@ class LM(nn.Module):
         """
         if self.encoder is None:
             raise ValueError("source is given to a model that has no encoder")
-        self._check_ids("source", source)
-        valid = _padding("source_valid", valid, source.shape[0], source.shape[1])
+        check_ids("source", source, self.config.vocab_size)
+        valid = without_padding("source_valid", valid, source.shape[0], source.shape[1])
         x = self.embed_ids(source)
         return self.encoder(x, self.encoder.step(x, valid=valid))
 
@@ -224,8 +225,8 @@ class LM(nn.Module):
             Logits, or (logits, states).
 
         Raises:
-            ValueError: if ids are empty, outside the vocabulary or longer than the context or the cache; if a shape does
-                not fit; if an argument is given that the model has no use for.
+            ValueError: if ids are empty, outside the vocabulary or longer than the context or the cache; if a shape
+                does not fit; if an argument is given that the model has no use for.
             TypeError: if ids or positions are no integers, or valid or mask no booleans.
         """
         if source is not None:
@@ -236,10 +237,12 @@ class LM(nn.Module):
             x = self._states(ids, inputs, None, valid, positions, spans, types, mask, memory, memory_valid)
             return self._answer(x, last=last, hidden=hidden)
         new = ids if ids is not None else inputs
-        if cache.capacity is not None and new is not None and new.dim() >= 2 and new.shape[1] > 1:
-            pieces = _pieces(cache, new.shape[1])
+        if cache.capacity is not None and new is not None:
+            if not all(each is None for each in (valid, positions, spans, types, mask)):
+                raise ValueError("a cache with start tokens takes no valid, positions, spans, types and mask")
+            pieces = _pieces(cache, new.shape[-1 if inputs is None else -2])
             if len(pieces) > 1:  # each token sees other ones, and at other places
-                given = {"cache": cache, "valid": valid, "memory": memory, "memory_valid": memory_valid}
+                given = {"cache": cache, "memory": memory, "memory_valid": memory_valid}
                 return self._in_pieces(pieces, ids, inputs, given, last=last, hidden=hidden)
         with torch.no_grad():
             x = self._states(ids, inputs, cache, valid, positions, spans, types, mask, memory, memory_valid)
@@ -282,7 +285,7 @@ class LM(nn.Module):
         if (ids is None) == (inputs is None):
             raise ValueError("give either ids or inputs")
         if ids is not None:
-            self._check_ids("ids", ids)
+            check_ids("ids", ids, self.config.vocab_size)
         new = ids if ids is not None else inputs
         assert new is not None
         batch, count = new.shape[:2]
@@ -295,10 +298,10 @@ class LM(nn.Module):
                 f"ids of length {past + count}, the cache's included, exceed the model's context_length of "
                 f"{self.config.context_length}"
             )
-        valid = _padding("valid", valid, batch, past + count)
+        valid = without_padding("valid", valid, batch, past + count)
         if valid is not None and cache is not None:
-            self._check_padding(cache, valid)
-        positions = _places(positions, batch, count, self.config)
+            check_padding(cache, valid, self.config)
+        positions = check_positions(positions, batch, count, self.config.context_length)
         x = self.embed_ids(ids) if ids is not None else inputs
         assert x is not None
         x = self._placed(x, past, valid, positions, spans, types)
@@ -307,9 +310,9 @@ class LM(nn.Module):
             cache=cache,
             valid=valid,
             positions=positions,
-            mask=_mask(mask, batch, count, past + count),
+            mask=four_axes(mask, batch, count, past + count),
             memory=memory,
-            memory_valid=_padding("memory_valid", memory_valid, batch, -1),
+            memory_valid=without_padding("memory_valid", memory_valid, batch, -1),
         )
         return self.decoder(x, step)
 
@@ -367,75 +370,9 @@ class LM(nn.Module):
         logits, states = zip(*found, strict=True)
         return (logits[-1] if last else torch.cat(logits, 1)), torch.cat(states, 1)
 
-    # ---- what is refused
-
-    def _check_ids(self, name: str, ids: Tensor) -> None:
-        if ids.dim() != 2 or 0 in ids.shape:
-            raise ValueError(f"{name} must have shape (batch, length), both >= 1, got {tuple(ids.shape)}")
-        if ids.dtype not in (torch.int64, torch.int32):
-            raise TypeError(f"{name} must be integers, got {ids.dtype}")
-        if not torch.compiler.is_compiling():
-            low, high = (int(t) for t in ids.aminmax())
-            if low < 0 or high >= self.config.vocab_size:
-                wrong = low if low < 0 else high
-                raise ValueError(f"{name} must be in [0, {self.config.vocab_size}), the vocabulary, got {wrong}")
-
-    def _check_padding(self, cache: Cache, valid: Tensor) -> None:
-        if cache.capacity is not None:
-            raise ValueError("valid must be all True for a cache with start tokens: they may not be padding")
-        local = any(layer.window is not None or layer.chunk is not None for layer in self.config.layers)
-        if local and cache.length > 1:
-            old = valid[:, : cache.length]
-            if bool((old[:, :-1] & ~old[:, 1:]).any()):
-                raise ValueError(
-                    "valid has padding behind tokens in the cache, and layers with windows count it; pad on the left, "
-                    "or truncate the cache"
-                )
-
 
 def _embedding(rows: int, width: int) -> nn.Embedding:
     return nn.utils.skip_init(nn.Embedding, rows, width, device=torch.get_default_device())
-
-
-def _padding(name: str, valid: Tensor | None, batch: int, length: int) -> Tensor | None:
-    """valid as it was given, or None where it says that there is no padding."""
-    if valid is None:
-        return None
-    if valid.dtype != torch.bool:
-        raise TypeError(f"{name} must be boolean, False for padding, got {valid.dtype}")
-    if valid.dim() != 2 or valid.shape[0] != batch or length not in (-1, valid.shape[1]):
-        want = f"({batch}, {length if length >= 0 else 'source length'})"
-        raise ValueError(f"{name} must have shape {want}, a place for each token read so far, got {tuple(valid.shape)}")
-    return None if bool(valid.all()) else valid
-
-
-def _places(positions: Tensor | None, batch: int, count: int, config: LMConfig) -> Tensor | None:
-    if positions is None:
-        return None
-    if positions.dtype not in (torch.int64, torch.int32):
-        raise TypeError(f"positions must be integers, got {positions.dtype}")
-    if positions.shape not in ((count,), (1, count), (batch, count)):
-        raise ValueError(f"positions must have shape ({count},) or ({batch}, {count}), got {tuple(positions.shape)}")
-    low, high = (int(t) for t in positions.aminmax())
-    if low < 0 or high >= config.context_length:
-        raise ValueError(
-            f"positions must be in [0, {config.context_length}), the context, got {low if low < 0 else high}"
-        )
-    return positions.view(-1, count)
-
-
-def _mask(mask: Tensor | None, batch: int, count: int, end: int) -> Tensor | None:
-    if mask is None:
-        return None
-    if mask.dtype != torch.bool:
-        raise TypeError(f"mask must be boolean, True where a key is seen, got {mask.dtype}")
-    if (
-        mask.dim() not in (2, 3, 4)
-        or mask.shape[-2:] != (count, end)
-        or (mask.dim() > 2 and len(mask) not in (1, batch))
-    ):
-        raise ValueError(f"mask must have shape ({count}, {end}) or ({batch}, {count}, {end}), got {tuple(mask.shape)}")
-    return mask[None, None] if mask.dim() == 2 else mask[:, None] if mask.dim() == 3 else mask
 
 
 def _pieces(cache: Cache, count: int) -> list[slice]:

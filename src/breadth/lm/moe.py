@@ -18,7 +18,7 @@ class Routing(NamedTuple):
     """Where a layer's router sent its tokens.
 
     Attributes:
-        scores: of each token and expert, (tokens, n_experts), float32: probabilities, or sigmoids.
+        scores: of each token and expert, (tokens, n_experts): probabilities, or sigmoids.
         chosen: experts of each token, (tokens, top_k).
         weights: theirs in the sum, (tokens, top_k).
     """
@@ -40,13 +40,13 @@ def route(logits: Tensor, moe: MoE, correction: Tensor | None = None) -> Routing
         correction: shape (n_experts,), or None.
 
     Returns:
-        Scores, chosen experts and weights, in float32.
+        Scores, chosen experts and weights, at least in float32.
 
     Cost: O(tokens n_experts).
     References: Shazeer et al. 2017, arXiv:1701.06538, eqs. 2-5; DeepSeek-AI 2024, arXiv:2412.19437, eqs. 12-16.
     Peer: a loop over tokens in Python (B); transformers' Qwen 3 MoE, DeepSeek-V3, Llama 4 and GPT-OSS (A).
     """
-    logits = logits.float()
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     scores = logits.softmax(-1) if moe.score == "softmax" else logits.sigmoid()
     choice = scores if correction is None else scores + correction
     if moe.n_groups > 1:
