@@ -105,14 +105,14 @@ def _cut(columns: list[list[Tensor]]) -> Iterator[list[list[Tensor]]]:
     elements = 0
     for row in zip(*columns, strict=True):
         size = row[0].numel()
-        if size > most:
+        if size >= 2 * most:  # into equal pieces: a small one at the end costs as many calls as the others
             if all(t.is_contiguous() for t in row):
-                for pieces in zip(*(t.view(-1).split(most) for t in row), strict=True):
+                for pieces in zip(*(t.view(-1).tensor_split(size // most) for t in row), strict=True):
                     yield [[piece] for piece in pieces]
             else:
                 yield [[t] for t in row]
             continue
-        if elements + size > most:
+        if batch[0] and elements + size > most:
             yield batch
             batch, elements = [[] for _ in columns], 0
         for column, t in zip(batch, row, strict=True):
