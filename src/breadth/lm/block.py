@@ -79,8 +79,20 @@ class Attention(nn.Module):
         self.sinks = nn.Parameter(torch.zeros(h)) if config.sinks else None
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
+        (batch, count, _), layer, cache = x.shape, self.layer, step.cache
+        q, k, v = self.project(x, step)
+        first, how = step.visible(layer.window, layer.chunk)
+        if cache is not None:
+            k, v = cache.write(self.index, first, k, v)
+            if step.turned_keys is not None and layer.rope is not None:
+                k = turn(k.transpose(1, 2), *step.turned_keys[layer.rope]).transpose(1, 2)
+        y = look(q, k, v, scale=self.scale, softcap=self.softcap, sinks=self.sinks, **how)
+        return self.o(y.transpose(1, 2).reshape(batch, count, self.heads * self.dim))
+
+    def project(self, x: Tensor, step: Step) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of x alone, normed and turned, (B, H | G, T, E)."""
         batch, count, _ = x.shape
-        h, g, layer, cache = self.heads, self.kv_heads, self.layer, step.cache
+        h, g, layer = self.heads, self.kv_heads, self.layer
         heads = self.qkv(x).view(batch, count, h + 2 * g, self.dim)
         qk, v = heads.split([h + g, g], 2)  # (B, T, ..., E)
         if self.q_norm is not None and self.k_norm is not None:
@@ -96,14 +108,7 @@ class Attention(nn.Module):
             q, k = turn(qk, *step.turned[layer.rope]).split([h, g], 2)
         if step.temperature is not None and layer.rope is None:
             q = q * step.temperature
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H | G, T, E)
-        first, how = step.visible(layer.window, layer.chunk)
-        if cache is not None:
-            k, v = cache.write(self.index, first, k, v)
-            if step.turned_keys is not None and layer.rope is not None:
-                k = turn(k.transpose(1, 2), *step.turned_keys[layer.rope]).transpose(1, 2)
-        y = look(q, k, v, scale=self.scale, softcap=self.softcap, sinks=self.sinks, **how)
-        return self.o(y.transpose(1, 2).reshape(batch, count, h * self.dim))
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def _normed(self, norm: nn.Module, heads: Tensor) -> Tensor:
         """Of each head, or of all at once."""
