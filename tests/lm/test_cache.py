@@ -100,7 +100,7 @@ def test_truncating_to_what_a_window_has_forgotten_is_refused_and_changes_nothin
     model, tokens = perturbed(KINDS["windows"]), ids(1, 121)
     cache = model.make_cache(1, 200, spare=3)
     in_pieces(model, tokens[:, :120], [*[1] * 120], cache)
-    with pytest.raises(ValueError, match="layer 0 keeps a window.*larger spare"):
+    with pytest.raises(ValueError, match=r"layer 0 keeps a window.*larger spare"):
         cache.truncate(20)
     with pytest.raises(ValueError, match="from 0 to 120"):
         cache.truncate(121)
@@ -300,7 +300,7 @@ def test_what_start_and_window_refuse():
 @pytest.mark.parametrize("make", [lambda: Window(5, 2), lambda: StartAndWindow(3, 4, 2)])
 def test_a_store_gives_the_last_tokens_in_order(make):
     g, store, length, total = torch.Generator().manual_seed(0), make(), 0, torch.arange(1000.0).view(1, 1, -1, 1)
-    for count in torch.randint(1, 9, (60,), generator=g).tolist() + [200, 1, 1, 90]:
+    for count in [*torch.randint(1, 9, (60,), generator=g).tolist(), 200, 1, 1, 90]:
         first = max(length - 4, 0)
         if isinstance(store, StartAndWindow):
             count = 1
