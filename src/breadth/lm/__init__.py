@@ -13,8 +13,18 @@ if TYPE_CHECKING:
     from breadth.lm.constrained import Trie, choose
     from breadth.lm.contrastive import contrast, contrastive_scores, degeneration_penalty
     from breadth.lm.generation import generate, stream
+    from breadth.lm.heads import (
+        NextSentence,
+        SentenceEmbedder,
+        SequenceClassifier,
+        SequenceRegressor,
+        SpanReader,
+        TokenTagger,
+    )
     from breadth.lm.hf.load import load
     from breadth.lm.hf.save import save
+    from breadth.lm.infilling import blank_infilling, draw_spans
+    from breadth.lm.likelihood import Perplexity, perplexity, token_logprobs
     from breadth.lm.model import LM
     from breadth.lm.moe import Experts, Routing, balance_, load_balancing_loss, route, routings
     from breadth.lm.options import Options, load_options
@@ -43,21 +53,30 @@ __all__ = [
     "LMConfig",
     "Layer",
     "MoE",
+    "NextSentence",
     "Options",
+    "Perplexity",
     "Piece",
     "Pipeline",
     "Rope",
     "Routing",
+    "SentenceEmbedder",
+    "SequenceClassifier",
+    "SequenceRegressor",
     "SimilarityStop",
+    "SpanReader",
     "StopStrings",
     "Stream",
+    "TokenTagger",
     "Trie",
     "balance_",
     "beam_search",
+    "blank_infilling",
     "choose",
     "contrast",
     "contrastive_scores",
     "degeneration_penalty",
+    "draw_spans",
     "epsilon_cutoff",
     "eta_cutoff",
     "generate",
@@ -66,6 +85,7 @@ __all__ = [
     "load_options",
     "min_p",
     "no_repeat_ngram",
+    "perplexity",
     "presence_frequency_penalty",
     "repetition_penalty",
     "route",
@@ -74,6 +94,7 @@ __all__ = [
     "scale_temperature",
     "stream",
     "temperature_softmax",
+    "token_logprobs",
     "top_k",
     "top_p",
     "typical",
@@ -142,6 +163,23 @@ _MODULES = {
         "Generation",
         "Piece",
         "Stream",
+    ),
+    "heads": (
+        "NextSentence",
+        "SentenceEmbedder",
+        "SequenceClassifier",
+        "SequenceRegressor",
+        "SpanReader",
+        "TokenTagger",
+    ),
+    "infilling": (
+        "blank_infilling",
+        "draw_spans",
+    ),
+    "likelihood": (
+        "Perplexity",
+        "perplexity",
+        "token_logprobs",
     ),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
