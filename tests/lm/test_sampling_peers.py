@@ -44,6 +44,15 @@ def test_a_filter_gives_the_peers_scores(ours, theirs, value, dtype, scale, keep
     assert torch.equal(ours(logits.clone(), value, min_tokens_to_keep=keep), expected)
 
 
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.9, 0.999, 1.0])
+@pytest.mark.parametrize("scale", [0.1, 3.0, 30.0])
+def test_the_nucleus_of_a_large_vocabulary_is_the_peers(p, scale):
+    g = torch.Generator().manual_seed(0)
+    logits = scale * torch.randn(3, 20_000, generator=g, dtype=torch.float64)  # where rounding moves no border
+    expected = peer.TopPLogitsWarper(p, min_tokens_to_keep=2)(None, logits)
+    assert torch.equal(top_p(logits, p, min_tokens_to_keep=2), expected)
+
+
 @pytest.mark.parametrize("temperature", [1e-5, 0.7, 3.0])
 def test_temperature_gives_the_peers_scores(temperature):
     logits = some_logits(torch.float32, 3.0)

@@ -50,9 +50,10 @@ class Options:
     Raises:
         ValueError: if a value is out of its range, or two contradict each other; the message names them.
 
-    Deviations from transformers: no top_k of 50 that nobody asked for; temperature 0 is greedy and no error; options
+    Deviations: from transformers, no top_k of 50 that nobody asked for; temperature 0 is greedy and no error; options
         that would be ignored are an error and no warning.
-    References: transformers.GenerationConfig.
+    References: transformers.GenerationConfig; OpenAI API reference (presence and frequency penalties).
+    Peer: the steps that follow from them, in order and scores, are transformers' (A).
     """
 
     max_new_tokens: int | None = None

@@ -38,8 +38,9 @@ def repetition_penalty(ids: Tensor, logits: Tensor, penalty: float, *, counted: 
     """
     if not penalty > 0:
         raise ValueError(f"repetition_penalty must be > 0, got {penalty}")
-    occurred = _counts(ids, logits, counted) > 0
-    return torch.where(occurred, torch.where(logits < 0, logits * penalty, logits / penalty), logits)
+    rows, tokens = _occurring(ids, counted)
+    seen = logits[rows, tokens]
+    return logits.index_put((rows, tokens), torch.where(seen < 0, seen * penalty, seen / penalty))
 
 
 def presence_frequency_penalty(
@@ -70,8 +71,9 @@ def presence_frequency_penalty(
     for name, value in (("presence_penalty", presence), ("frequency_penalty", frequency)):
         if not -2 <= value <= 2:
             raise ValueError(f"{name} must be in [-2, 2], got {value}")
-    counts = _counts(ids, logits, counted)
-    return logits - counts * frequency - (counts > 0).to(logits.dtype) * presence
+    rows, tokens = _occurring(ids, counted)
+    once = logits.index_put((rows, tokens), logits[rows, tokens] - presence)
+    return once.index_put((rows, tokens), logits.new_tensor(-frequency), accumulate=True)
 
 
 def no_repeat_ngram(ids: Tensor, logits: Tensor, size: int, *, counted: Tensor | None = None) -> Tensor:
@@ -107,7 +109,9 @@ def no_repeat_ngram(ids: Tensor, logits: Tensor, size: int, *, counted: Tensor |
     return logits.masked_fill(banned, FILTERED)
 
 
-def _counts(ids: Tensor, logits: Tensor, counted: Tensor | None) -> Tensor:
-    """How often each token occurred, shape and dtype of logits."""
-    ones = torch.ones_like(ids, dtype=logits.dtype) if counted is None else counted.to(logits.dtype)
-    return torch.zeros_like(logits).scatter_add(1, ids, ones)
+def _occurring(ids: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Row and token of each id that counts, repeated as often as it occurs."""
+    if counted is None:
+        return torch.arange(len(ids), device=ids.device).repeat_interleave(ids.shape[1]), ids.flatten()
+    rows, places = counted.nonzero(as_tuple=True)
+    return rows, ids[rows, places]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 FILTERED = -math.inf
+_LARGE, _HEAD = 16_384, 4096  # of a vocabulary above the one, the nucleus is looked for among so many tokens first
 
 
 def temperature_softmax(logits: Tensor, temperature: float = 1.0) -> Tensor:
@@ -111,9 +112,10 @@ def top_p(logits: Tensor, p: float, *, min_tokens_to_keep: int = 1) -> Tensor:
     Raises:
         ValueError: if p is outside [0, 1], or min_tokens_to_keep below 1.
 
-    Cost: a sort, O(V log V) for a row of V.
+    Cost: a selection of the 4096 likeliest where they hold the mass; else a sort, O(V log V) for a row of V.
     Deviations: as in transformers the sum runs from the least likely up, and what sums to 1 - p or less goes; of tokens
-        that tie at the border some stay and some go, as the sort has them.
+        that tie at the border some stay and some go, as the sort has them. Of a vocabulary above 16384 it runs from the
+        likeliest down, which is the same but for rounding.
     References: Holtzman et al. 2020, arXiv:1904.09751, eq. 2.
     Peer: transformers.TopPLogitsWarper, equal (A).
     In production: use it at 0.9 to 0.95 with a temperature of at most 1; `min_p` at higher ones.
@@ -121,6 +123,13 @@ def top_p(logits: Tensor, p: float, *, min_tokens_to_keep: int = 1) -> Tensor:
     if not 0 <= p <= 1:
         raise ValueError(f"top_p must be in [0, 1], got {p}")
     keep = _one_or_more(min_tokens_to_keep)
+    if logits.shape[-1] > _LARGE and keep <= _HEAD and p > 0:
+        head, order = logits.softmax(-1).topk(_HEAD)  # descending
+        before = head.cumsum(-1, dtype=torch.float64) - head
+        if bool((before[..., -1] >= p).all()):
+            stay = before < p
+            stay[..., :keep] = True
+            return torch.full_like(logits, FILTERED).scatter(-1, order, logits.gather(-1, order).where(stay, FILTERED))
     ascending, order = logits.sort(-1)
     drop = ascending.softmax(-1).cumsum(-1) <= 1 - p
     drop[..., -keep:] = False

@@ -147,12 +147,12 @@ class Speculative:
         if self._limits is None:
             return self._first(live)
         limits, room = self._limits, self.reader.ids.shape[1]
-        on = torch.tensor(live, device=limits.device)
-        slowest = int(limits[on].min())
-        limits = limits.where(on, slowest)  # what a row holds that has ended is read no further
-        on &= limits - slowest <= self.gamma
+        alive = torch.tensor(live, device=limits.device)
+        slowest = int(limits[alive].min())
+        limits = limits.where(alive, slowest)  # what a row holds that has ended is read no further
+        on = alive & (limits - slowest <= self.gamma)
         counts = (room - 1 - limits).clamp(0, self.gamma).where(on, 0)  # proposals, leaving room for the token after
-        q = self._propose(limits, counts, on)
+        q = self._propose(limits, counts, on, alive)
         logits, begin = self.reader.read_ragged(limits + counts, slowest - 1)
         steps = int(counts.max())
         rows = torch.arange(len(limits), device=limits.device)
@@ -195,13 +195,15 @@ class Speculative:
         log_p, drawn = logits.log_softmax(-1), scores.log_softmax(-1)
         return [[Choice(t, float(log_p[r, t]), float(drawn[r, t]))] for r, t in enumerate(tokens.tolist())]
 
-    def _propose(self, limits: Tensor, counts: Tensor, on: Tensor) -> list[Tensor]:
+    def _propose(self, limits: Tensor, counts: Tensor, on: Tensor, alive: Tensor) -> list[Tensor]:
         """Write proposals behind each row; the distributions they were drawn from, each (B, V)."""
         q = []
         rows = torch.arange(len(limits), device=limits.device)
         for i in range(int(counts.max())):
             ends = limits + counts.clamp(max=i)
-            logits, begin = self.drafter.read_ragged(ends, int(ends[on].min()) - 1)
+            behind = int(ends[on].min())
+            # a row that has ended is as long as the shortest: in the cache no row may have padding behind its tokens
+            logits, begin = self.drafter.read_ragged(ends.where(alive, behind), behind - 1)
             logits = logits[rows, (ends - 1 - begin).clamp(0, logits.shape[1] - 1)]
             q.append(self._steps(logits, ends).double().softmax(-1))
             going = counts > i

@@ -89,7 +89,8 @@ class TextStream:
         tokenizer: with `decode(ids) -> str`.
 
     Cost: O(1) amortised for an id; for other tokenizers a `decode` of the last few.
-    Peer: decode of all ids (B).
+    References: Yergeau 2003, RFC 3629, section 3 (which bytes begin and continue a character).
+    Peer: decode of all ids, any bytes (B).
     """
 
     def __init__(self, tokenizer: Decoder) -> None:
