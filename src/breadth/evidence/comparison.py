@@ -36,6 +36,7 @@ NAMES: Mapping[str, str] = {  # comparison: its question, so that a list of them
     "imbalance-losses": "Which loss learns the rare classes when some are rare in training?",
     "noisy-labels": "Which loss is misled least by wrong labels in training?",
     "architectures": "Which architecture suits small images, and what is its bias worth when rows are few?",
+    "token-pruning": "What does dropping tokens of a long prompt save up to the first answer, and what does it lose?",
     "rl": "Which method of reinforcement learning earns most after so many steps?",
 }
 

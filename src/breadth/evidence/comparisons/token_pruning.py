@@ -1,0 +1,19 @@
+"""Full prefill beside LazyLLM's schedules, random tokens and the end of the prompt, on a decoder known to the letter."""
+
+from breadth.evidence import contenders_pruning as c
+from breadth.evidence.comparison import Comparison
+from breadth.evidence.contenders import DUMMY
+from breadth.evidence.measures import MEASURES
+
+_LOSS, _AUC, _ACCURACY = MEASURES["classification"]
+
+COMPARISON = Comparison(
+    name="token-pruning",
+    contenders=(c.WHOLE, *c.LAYER_WISE, *c.EARLY, c.LATE, c.DYNAMIC, c.RANDOM, c.LAST, DUMMY),
+    baseline="all tokens",
+    data=("retrieval:2048",),
+    quick_data=("retrieval:512",),
+    measures={"classification": (_ACCURACY, _LOSS, _AUC)},
+    families=("classification",),
+    read=c.read_prompts,
+)
