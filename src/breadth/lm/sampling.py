@@ -88,7 +88,7 @@ def top_k(logits: Tensor, k: int, *, min_tokens_to_keep: int = 1) -> Tensor:
         ValueError: if k or min_tokens_to_keep is below 1.
 
     Cost: a selection, O(vocabulary) for a row.
-    References: Fan et al. 2018, arXiv:1805.04833, section 5.2.
+    References: Fan et al. 2018, arXiv:1805.04833 (sampling from the 10 most likely words).
     Peer: transformers.TopKLogitsWarper, equal (A).
     In production: use min_p or top_p: a fixed k is too many where one word is certain, and too few where many will do.
     """
@@ -151,7 +151,7 @@ def min_p(logits: Tensor, p: float, *, min_tokens_to_keep: int = 1) -> Tensor:
         ValueError: if p is outside [0, 1], or min_tokens_to_keep below 1.
 
     Cost: O(vocabulary) for a row.
-    References: Nguyen et al. 2024, arXiv:2407.01082, section 3 (algorithm 1).
+    References: Nguyen et al. 2024, arXiv:2407.01082 (min-p sampling).
     Peer: transformers.MinPLogitsWarper, equal (A).
     In production: use it at 0.05 to 0.1 where the temperature is above 1.
     """
@@ -182,7 +182,7 @@ def typical(logits: Tensor, mass: float, *, min_tokens_to_keep: int = 1) -> Tens
         ValueError: if the mass is not inside (0, 1), or min_tokens_to_keep is below 1.
 
     Cost: a sort, O(V log V) for a row of V.
-    References: Meister et al. 2023, arXiv:2202.00666, eq. 11 and algorithm 1.
+    References: Meister et al. 2023, arXiv:2202.00666 (locally typical sampling: the truncation set).
     Peer: transformers.TypicalLogitsWarper, equal (A).
     In production: use it at 0.9 or 0.95 for stories; `top_p` is better known.
     """
@@ -214,7 +214,7 @@ def epsilon_cutoff(logits: Tensor, epsilon: float, *, min_tokens_to_keep: int = 
         ValueError: if epsilon is not inside (0, 1), or min_tokens_to_keep is below 1.
 
     Cost: O(vocabulary) for a row.
-    References: Hewitt et al. 2022, arXiv:2210.15191, eq. 3.
+    References: Hewitt et al. 2022, arXiv:2210.15191 (epsilon-sampling).
     Peer: transformers.EpsilonLogitsWarper, equal (A).
     In production: use it at 3e-4 to 9e-4; `eta_cutoff` spares flat distributions.
     """
@@ -239,7 +239,7 @@ def eta_cutoff(logits: Tensor, epsilon: float, *, min_tokens_to_keep: int = 1) -
 
     Cost: O(vocabulary) for a row.
     Deviations: sqrt(epsilon) stands for the paper's second parameter alpha, as the paper itself sets it.
-    References: Hewitt et al. 2022, arXiv:2210.15191, eq. 4 and section 3.3.
+    References: Hewitt et al. 2022, arXiv:2210.15191 (eta-sampling).
     Peer: transformers.EtaLogitsWarper, equal (A).
     In production: use it at 3e-4 to 4e-3.
     """

@@ -147,7 +147,7 @@ class ClassifierStop:
         ValueError: if an argument is out of its range.
 
     Cost: a call of the classifier for each check.
-    References: Xu et al. 2021, arXiv:2010.07079, section 3.1 (a safety classifier beside a generator).
+    References: Xu et al. 2020, arXiv:2010.07079 (a safety classifier beside a generator).
     Peer: none: what it does is call the classifier (C).
     In production: use it with a moderation model behind `score`.
     """
