@@ -68,9 +68,9 @@ PPO_CARTPOLE = Trial("PPO", "CartPole-v1", 475.0, 100_000, {
     "n_envs": 8, "n_steps": 256, "batch_size": 64, "n_epochs": 10, "gae_lambda": 0.95, "gamma": 0.99, "ent_coef": 0.0,
     "learning_rate": 3e-4, "clip_range": 0.2,
 })  # fmt: skip
-DQN_CARTPOLE = Trial("DQN", "CartPole-v1", 475.0, 50_000, {
+DQN_CARTPOLE = Trial("DQN", "CartPole-v1", 475.0, 100_000, {
     "learning_rate": 2.3e-3, "batch_size": 64, "buffer_size": 100_000, "learning_starts": 1000, "gamma": 0.99,
-    "target_update_interval": 10, "train_freq": 256, "gradient_steps": 128, "exploration_fraction": 0.16,
+    "target_update_interval": 10, "train_freq": 256, "gradient_steps": 128, "exploration_fraction": 0.08,
     "exploration_final_eps": 0.04, "net_arch": (256, 256),
 })  # fmt: skip
 SAC_PENDULUM = Trial("SAC", "Pendulum-v1", -200.0, 20_000, {

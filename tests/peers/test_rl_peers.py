@@ -1,4 +1,4 @@
-"""Reinforcement learning beside stable-baselines3: on equal weights and rows, its advantages, losses and gradients."""
+"""Reinforcement learning beside stable-baselines3: on equal weights and rows, its losses, gradients and whole runs."""
 
 from __future__ import annotations
 
@@ -330,3 +330,52 @@ def test_a_whole_run_of_dqn_is_its_own_where_both_draw_the_same(monkeypatch):
         np.testing.assert_array_equal(ours[name], column)
     for one, other in zip(linear(agent.q_net), linear(peer.q_net), strict=True):
         torch.testing.assert_close(one.weight, other.weight, rtol=1e-5, atol=1e-5)  # float32, 256 updates
+
+
+class Shuffled:
+    """A generator that shuffles rows of (steps, copies) as its twin shuffles rows of (copies, steps)."""
+
+    def __init__(self, steps):
+        self.steps, self.rng = steps, np.random.default_rng(3)
+
+    def integers(self, high):
+        return 7  # where the episodes begin
+
+    def permutation(self, n):
+        copy, step = np.divmod(self.rng.permutation(n), self.steps)
+        return step * (n // self.steps) + copy
+
+
+def test_a_whole_run_of_ppo_is_its_own_where_both_draw_the_same(monkeypatch):
+    """From equal weights, over five rollouts with time limits: when episodes end, and the weights in the end."""
+    from stable_baselines3.common.distributions import CategoricalDistribution
+    from stable_baselines3.common.env_util import make_vec_env
+
+    def make():
+        return gymnasium.make("CartPole-v1", max_episode_steps=20)
+
+    common = {"n_steps": 32, "batch_size": 64, "n_epochs": 4, "learning_rate": 1e-3, "gae_lambda": 0.9}
+    steps = 5 * 32 * 4
+    torch.manual_seed(0)  # of its first weights
+    agent, peer = PPO(make, n_envs=4, **common), sb3.PPO("MlpPolicy", make_vec_env(make, 4), device="cpu", **common)
+    actor, critic = actor_critic_layers(peer)
+    copy_layers(agent.policy.actor, actor)
+    copy_layers(agent.policy.critic, critic)
+    agent._rng = Shuffled(common["n_steps"])
+    peer.env.seed(7)
+    ours, theirs, shuffled = np.random.default_rng(1), np.random.default_rng(1), np.random.default_rng(3)
+    right = lambda rng, p: torch.from_numpy((rng.random(len(p)) < p.numpy()).astype(np.int64))  # noqa: E731
+    monkeypatch.setattr(
+        "breadth.rl.policies.Categorical.sample", lambda self, _: right(ours, self.logits.softmax(-1)[:, 1])
+    )
+    monkeypatch.setattr(CategoricalDistribution, "sample", lambda self: right(theirs, self.distribution.probs[:, 1]))
+    monkeypatch.setattr(np.random, "permutation", shuffled.permutation)
+    curve = agent.learn(steps)
+    peer.learn(steps)
+    lengths = [episode["l"] for episode in peer.ep_info_buffer]
+    assert curve.lengths.tolist() == lengths
+    assert 20 in lengths
+    assert min(lengths) < 20
+    for network, layers in ((agent.policy.actor, actor), (agent.policy.critic, critic)):
+        for one, other in zip(linear(network), layers, strict=True):
+            torch.testing.assert_close(one.weight, other.weight, rtol=1e-5, atol=1e-5)  # float32, 40 updates

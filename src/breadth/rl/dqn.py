@@ -104,8 +104,9 @@ class DQN:
         does not count as ended. From stable-baselines3: epsilon is one draw for each copy.
     References: Mnih et al. 2015, Nature 518, 529-533, algorithm 1; van Hasselt, Guez & Silver 2016, arXiv:1509.06461,
         eq. 4 (Double DQN).
-    Peer: stable_baselines3.DQN: its loss and gradient on equal weights and rows, 2e-5 in its float32, and the steps on
-        which it updates (A); Double DQN's targets row by row in NumPy (B).
+    Peer: stable_baselines3.DQN: its loss and gradient on equal weights and rows, 2e-5 in its float32, the steps on
+        which it updates, each step of a whole run from equal draws, and the weights in the end, 1e-5 (A); Double DQN's
+        targets row by row in NumPy (B).
     In production: use it for a few discrete actions where steps are dear; PPO is easier to set where they are cheap.
     """
 
