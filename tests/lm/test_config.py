@@ -49,7 +49,7 @@ MIXED = MoE(n_experts=8, top_k=2, d_ff=4)
         (lambda: Rope(8, kind="dynamic"), r"Rope\.kind must be one of"),
         (lambda: Rope(8, factor=0.5), r"Rope\.factor must be >= 1"),
         (lambda: Rope(8, kind="yarn"), r"Rope\.original_context must be >= 1 for kind 'yarn'"),
-        (lambda: Rope(8, kind="llama3", original_context=9, low=4.0), r"Rope\.low and Rope\.high"),
+        (lambda: Rope(8, kind="llama3", original_context=9, low=4.5), r"Rope\.low and Rope\.high"),
         (lambda: Rope(8, kind="yarn", original_context=9, beta_slow=64.0), r"Rope\.beta_slow and Rope\.beta_fast"),
         (lambda: Rope(8, mscale=0.0), r"Rope\.mscale must be > 0"),
         (lambda: replace(MIXED, top_k=9), r"MoE\.top_k must be <= the 8 experts"),

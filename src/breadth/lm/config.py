@@ -65,8 +65,8 @@ class Rope:
             raise ValueError(f"Rope.mscale must be > 0, got {self.mscale}")
         if self.kind in ("llama3", "yarn") and self.original_context < 1:
             raise ValueError(f"Rope.original_context must be >= 1 for kind {self.kind!r}, got {self.original_context}")
-        if self.kind == "llama3" and not 0 < self.low < self.high:
-            raise ValueError(f"Rope.low and Rope.high must be 0 < low < high, got {self.low} and {self.high}")
+        if self.kind == "llama3" and not 0 < self.low <= self.high:
+            raise ValueError(f"Rope.low and Rope.high must be 0 < low <= high, got {self.low} and {self.high}")
         if self.kind == "yarn" and not 0 < self.beta_slow <= self.beta_fast:
             raise ValueError(
                 f"Rope.beta_slow and Rope.beta_fast must be 0 < slow <= fast, got {self.beta_slow} and {self.beta_fast}"

@@ -163,6 +163,11 @@ def test_yarn_and_llama3_keep_pairs_by_their_turns_in_the_trained_context():
     ratio = plain / llama3_frequencies(64, factor=4, original=4096, base=10_000.0)
     assert torch.equal((ratio - 1).abs() < 1e-14, turns >= 4)
     assert torch.equal((ratio - 4).abs() < 1e-13, turns <= 1)
+    ratio = plain / llama3_frequencies(
+        64, factor=4, original=4096, base=10_000.0, low_freq_factor=1.0, high_freq_factor=1.0
+    )
+    assert torch.equal((ratio - 1).abs() < 1e-14, turns > 1), "nothing is blended between equal borders"
+    assert torch.equal((ratio - 4).abs() < 1e-13, turns <= 1)
 
 
 def test_linear_interpolation_is_a_smaller_position():
@@ -197,9 +202,9 @@ def test_mscale_multiplies_scores_by_its_square():
         (lambda: linear_frequencies(8, factor=0.5), "factor must be >= 1 and finite, got 0.5"),
         (lambda: ntk_frequencies(2, factor=2.0), "dim must be >= 4, got 2"),
         (lambda: yarn_frequencies(8, factor=2.0, original=0), "original must be >= 1, got 0"),
-        (lambda: yarn_frequencies(8, factor=2.0, original=9, beta_fast=1.0), "beta_slow and beta_fast"),
+        (lambda: yarn_frequencies(8, factor=2.0, original=9, beta_fast=0.5), "beta_slow and beta_fast"),
         (lambda: yarn_mscale(2.0, -1.0), "mscale must be >= 0, got -1.0"),
-        (lambda: llama3_frequencies(8, factor=2.0, original=9, low_freq_factor=4.0), "low_freq_factor and high"),
+        (lambda: llama3_frequencies(8, factor=2.0, original=9, low_freq_factor=4.5), "low_freq_factor and high"),
         (lambda: llama3_frequencies(8, factor=math.inf, original=9), "factor must be >= 1 and finite"),
     ],
 )

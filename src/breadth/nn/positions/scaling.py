@@ -94,7 +94,7 @@ def yarn_frequencies(
         dim, base: as of `rope_frequencies`.
         factor: new length / original, >= 1.
         original: length of the context in training, >= 1.
-        beta_fast: turns above which a pair stays, > beta_slow.
+        beta_fast: turns above which a pair stays, >= beta_slow; Kimi K2 has 1 for both.
         beta_slow: turns below which a pair is interpolated, > 0.
         truncate: round low down and high up to whole pairs; False is GPT-OSS's.
 
@@ -111,8 +111,8 @@ def yarn_frequencies(
     In production: use it to stretch a checkpoint 4 to 32 times, with a little fine-tuning, and with `yarn_mscale`.
     """
     theta = rope_frequencies(dim, base=base)
-    if not 0 < beta_slow < beta_fast:
-        raise ValueError(f"beta_slow and beta_fast must be 0 < beta_slow < beta_fast, got {beta_slow}, {beta_fast}")
+    if not 0 < beta_slow <= beta_fast:
+        raise ValueError(f"beta_slow and beta_fast must be 0 < beta_slow <= beta_fast, got {beta_slow}, {beta_fast}")
     if original < 1:
         raise ValueError(f"original must be >= 1, got {original}; it is the length of the context in training")
 
@@ -171,7 +171,7 @@ def llama3_frequencies(
         original: length of the context in training, >= 1; 8,192 in Llama 3.
         base: as of `rope_frequencies`.
         low_freq_factor: turns below which a pair is divided by factor.
-        high_freq_factor: turns above which a pair stays, > low_freq_factor.
+        high_freq_factor: turns above which a pair stays, >= low_freq_factor; equal in Llama 4 Scout: nothing is blended.
 
     Returns:
         Float64, shape (dim / 2,).
@@ -185,15 +185,18 @@ def llama3_frequencies(
     In production: for Llama 3.1 and later checkpoints, which were trained with it.
     """
     theta = rope_frequencies(dim, base=base)
-    if not 0 < low_freq_factor < high_freq_factor:
+    if not 0 < low_freq_factor <= high_freq_factor:
         raise ValueError(
-            "low_freq_factor and high_freq_factor must be 0 < low_freq_factor < high_freq_factor, got "
+            "low_freq_factor and high_freq_factor must be 0 < low_freq_factor <= high_freq_factor, got "
             f"{low_freq_factor}, {high_freq_factor}"
         )
     if original < 1:
         raise ValueError(f"original must be >= 1, got {original}; it is the length of the context in training")
     turns = original * theta / (2 * math.pi)
-    stay = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0, 1)
+    if low_freq_factor == high_freq_factor:
+        stay = (turns > low_freq_factor).to(theta.dtype)
+    else:
+        stay = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0, 1)
     return theta * stay + theta * (1 - stay) / _at_least_one(factor)
 
 
