@@ -122,7 +122,8 @@ def test_differences_are_only_what_differs():
     found = diff(preset("smollm3-3b"), preset("qwen3-0.6b"))
     assert found["layers.rope"] == ((0, 0, 0, None), 0)
     assert "norm" not in found and found["qk_norm"] == (None, "head")
-    assert diff(PLAIN, replace(PLAIN, moe=MoE(4, 2, 8)))["moe"] == (None, MoE(4, 2, 8))
+    assert diff(PLAIN, replace(PLAIN, moe=MoE(4, 2, 8)))["moe.top_k"] == (None, 2)
+    assert diff(replace(PLAIN, moe=MoE(4, 2, 8)), PLAIN)["moe.top_k"] == (2, None)
 
 
 @pytest.mark.parametrize("name", PRESETS)

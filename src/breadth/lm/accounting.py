@@ -68,6 +68,7 @@ def parameters(config: LMConfig) -> int:
         Their number.
 
     Cost: O(layers).
+    References: Kaplan et al. 2020, arXiv:2001.08361, table 1, which leaves embeddings, norms and biases out.
     Peer: `sum(p.numel() for p in LM(config).parameters())`, exact (B).
     """
     return sum(part.count * part.size for part in parts(config))
@@ -226,6 +227,10 @@ def diff(one: Any, other: Any) -> dict[str, tuple[Any, Any]]:
             continue
         if is_dataclass(a) and type(a) is type(b):
             found |= {f"{field.name}.{name}": pair for name, pair in diff(a, b).items()}
+        elif is_dataclass(a) or is_dataclass(b):  # the other has no such part
+            there = a if is_dataclass(a) else b
+            values = {f"{field.name}.{part.name}": getattr(there, part.name) for part in fields(there)}
+            found |= {name: (value, None) if there is a else (None, value) for name, value in values.items()}
         elif field.name in ("layers", "ropes"):
             found |= _diff_rows(field.name, a, b)
         else:
