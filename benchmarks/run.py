@@ -31,6 +31,7 @@ MODULES = (
     "optimizers",
     "attention",
     "control",
+    "decoding",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 SMOKE = "Smoke run: tiny sizes, no cold start. It shows that everything runs; no figure here means anything."

@@ -1,4 +1,4 @@
-"""Full prefill beside LazyLLM's schedules, random tokens and the end of the prompt, on a decoder known to the letter."""
+"""Full prefill beside LazyLLM's schedules, random tokens and the end of a prompt, on a decoder known to the letter."""
 
 from breadth.evidence import contenders_pruning as c
 from breadth.evidence.comparison import Comparison
