@@ -88,7 +88,8 @@ def decoder(context: int) -> Any:
         model.head.weight.zero_()
         model.head.weight[:VALUES, 2 * CODE + VALUES : 2 * CODE + 2 * VALUES] = 4 * torch.eye(VALUES)
         unit = (2 / WIDTH) ** 0.5  # undoes the norm before attention
-        for index, (block, rank) in enumerate(zip(model.decoder.blocks, RANKS, strict=True)):
+        blocks: Any = model.decoder.blocks
+        for index, (block, rank) in enumerate(zip(blocks, RANKS, strict=True)):
             block.ffn.down.weight.zero_()  # it computes, and adds nothing
             block.attention.o.weight.zero_()
             qkv = block.attention.qkv.weight.zero_().view(3, HEADS, HEAD_DIM, WIDTH)

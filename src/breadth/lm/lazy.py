@@ -10,7 +10,6 @@ from torch import Tensor
 from breadth.lm.block import Attention
 from breadth.lm.model import LM
 from breadth.lm.prune import Schedule, check_schedule
-from breadth.lm.step import Step
 
 
 class LazyLM:
@@ -122,12 +121,12 @@ class LazyLM:
             ids = ids.new_tensor([made[-1:]])
         return made
 
-    def _step(self, index: int, x: Tensor, tokens: Tensor, candidates: Tensor) -> Step:
-        """A call on tokens anywhere in the text, which see the candidates before them."""
+    def _step(self, index: int, x: Tensor, tokens: Tensor, candidates: Tensor) -> Any:
+        """A `Step` on tokens anywhere in the text, which see the candidates before them; `_Places` is its cache."""
         mask = None
         if 1 < len(tokens) < len(candidates):  # else causal order among themselves, or one that sees all
             mask = (candidates <= tokens[:, None])[None, None]
-        step = self.model.decoder.step(x, positions=tokens[None], mask=mask)
+        step: Any = self.model.decoder.step(x, positions=tokens[None], mask=mask)
         step.cache = _Places(self, index, tokens, candidates)
         return step
 
