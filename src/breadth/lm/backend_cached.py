@@ -102,5 +102,7 @@ class Cached:
 
 
 def _completion(answer: dict[str, Any]) -> Completion:
-    lists = {name: None if answer[name] is None else tuple(answer[name]) for name in ("tokens", "logprobs")}
-    return Completion(**{**answer, **lists})
+    lists: dict[str, Any] = {
+        name: None if answer[name] is None else tuple(answer[name]) for name in ("tokens", "logprobs")
+    }
+    return Completion(**(answer | lists))

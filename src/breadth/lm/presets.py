@@ -242,11 +242,7 @@ def _shrunk(config: LMConfig) -> LMConfig:
     sinks_in = config.layers[0].moe or not any(layer.moe for layer in config.layers)
     dense = 0 if sinks_in else next(i for i, layer in enumerate(config.layers) if layer.moe)
     picked = config.layers[max(dense - 1, 0) :][:8]  # one dense layer before those with experts
-    small = {"window": 8, "chunk": 8}
-    layers = tuple(
-        replace(layer, **{key: None if getattr(layer, key) is None else size for key, size in small.items()})
-        for layer in picked
-    )
+    layers = tuple(replace(layer, window=layer.window and 8, chunk=layer.chunk and 8) for layer in picked)
     mla = config.mla and MLA(None if config.mla.q_rank is None else 24, 16, 8, 8, 12)
     head_dim = 16
     ropes = tuple(
