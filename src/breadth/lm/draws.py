@@ -50,10 +50,11 @@ class Uniforms:
             self._blocks[row] = block, np.random.default_rng([*self._keys[row], block]).random(_BLOCK)
         return float(self._blocks[row][1][position % _BLOCK])
 
-    def row(self, position: int | Sequence[int]) -> Tensor:
-        """The numbers of all rows at a position, or each at its own; float64, shape (rows,)."""
-        places = [position] * len(self._keys) if isinstance(position, int) else position
-        return torch.tensor([self.at(r, place) for r, place in enumerate(places)], dtype=torch.float64)
+    def row(self, position: int | Sequence[int], rows: Sequence[int] | None = None) -> Tensor:
+        """The numbers of all rows, or of some, at a position or each at its own; float64, shape (rows,)."""
+        rows = range(len(self._keys)) if rows is None else rows
+        places = [position] * len(rows) if isinstance(position, int) else position
+        return torch.tensor([self.at(r, t) for r, t in zip(rows, places, strict=True)], dtype=torch.float64)
 
 
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:

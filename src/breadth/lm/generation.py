@@ -73,7 +73,7 @@ def generate(
             outside the vocabulary, or exceeds the context with max_new_tokens; if logits hold NaN.
 
     Cost: a call of the model for each prompt and, with a cache, one for each token after the first.
-    Deviations: see `Options`. Rows that have ended are computed until all have.
+    Deviations: see `Options`. Rows that have ended are computed until half of the rows have.
     References: Holtzman et al. 2020, arXiv:1904.09751, section 2 (decoding strategies); each strategy's own file.
     Peer: transformers.generate: greedy, with penalties and by beams, equal tokens (A).
     In production: use it on one machine for research and batch work; vLLM where many requests come in at once.
@@ -200,43 +200,52 @@ class NextToken:
         uniforms: what to draw with; None decodes greedily.
         copies: rows for each prompt, which is read once.
 
-    Cost: a call of the model for each step.
+    Cost: a call of the model for each step, on the rows that go on: when half of them have ended, the cache is copied
+        without these.
     References: Holtzman et al. 2020, arXiv:1904.09751, section 2.
     Peer: transformers.generate, equal tokens (A); exact probabilities, chi-square (B).
     """
 
     def __init__(self, reader: Reader, pipeline: Pipeline, uniforms: Uniforms | None, *, copies: int = 1) -> None:
         self.reader, self.pipeline, self.uniforms, self.copies = reader, pipeline, uniforms, copies
+        self._rows = list(range(len(reader.ids) * copies))  # number of each row that the reader still holds
 
     @torch.inference_mode()
     def advance(self, live: Sequence[bool]) -> list[list[Choice]]:
         """Decide on each live row's next token."""
         reader = self.reader
+        left = [i for i, r in enumerate(self._rows) if live[r]]
+        if len(reader.ids) == len(self._rows) >= 2 * len(left):
+            reader.reorder(torch.tensor(left, device=reader.ids.device))
+            self._rows = [self._rows[i] for i in left]
         logits, scores = reader.read()  # (B, V)
         changed = scores is not logits or len(self.pipeline) > 0
-        if len(reader.ids) < len(live):
+        if len(reader.ids) < len(self._rows):
             reader.fork(self.copies)
-        if len(logits) < len(live):
+        if len(logits) < len(self._rows):
             logits, scores = (each.repeat_interleave(self.copies, 0) for each in (logits, scores))
         if len(self.pipeline):
             generated = torch.arange(reader.length, device=logits.device) >= reader.start
             scores = self.pipeline(
                 reader.known, scores, valid=reader.valid, generated=generated.expand(len(logits), -1)
             )
-        if not all(live):  # whatever a row holds that has ended
-            scores = scores.masked_fill(~torch.tensor(live, device=scores.device)[:, None], 0)
+        going = [live[r] for r in self._rows]
+        if not all(going):  # whatever a row holds that has ended
+            scores = scores.masked_fill(~torch.tensor(going, device=scores.device)[:, None], 0)
         if self.uniforms is None:
             tokens = scores.argmax(-1)
         else:
-            tokens = draw(scores, self.uniforms.row(reader.length - reader.start))
+            tokens = draw(scores, self.uniforms.row(reader.length - reader.start, self._rows))
         logprobs = logprobs_of(logits, tokens)
         drawn = logprobs_of(scores, tokens) if changed else logprobs
-        choices = [Choice(*each) for each in zip(tokens.tolist(), logprobs.tolist(), drawn.tolist(), strict=True)]
-        for r, choice in enumerate(choices):
-            if live[r] and math.isnan(choice.logprob):
-                raise ValueError(f"logits of row {r} hold NaN, or nothing but -inf")
+        found: list[list[Choice]] = [[] for _ in live]
+        for r, *choice in zip(self._rows, tokens.tolist(), logprobs.tolist(), drawn.tolist(), strict=True):
+            if live[r]:
+                found[r] = [Choice(*choice)]
+                if math.isnan(choice[1]):
+                    raise ValueError(f"logits of row {r} hold NaN, or nothing but -inf")
         reader.append(tokens)
-        return [[choice] if live[r] else [] for r, choice in enumerate(choices)]
+        return found
 
     def mark(self) -> Any:
         """Where the rows end."""
