@@ -19,6 +19,7 @@ VERBS = {  # name: (where it is written, what it does)
     "ls": ("breadth.cli.ls:ls", "List the canon: what is finished, served by a library, planned."),
     "show": ("breadth.cli.show:show", "Explain one row of the canon: docstring, source, peer, test, errata."),
     "tokenizer": ("breadth.cli.tokenizer:tokenizer", "Train, use and look into tokenizers."),
+    "generate": ("breadth.cli.generate:generate", "Continue a prompt with a language model from a folder."),
     "model": ("breadth.cli.model:model", "What language models cost, and where two of them differ."),
     "warmup": ("breadth.cli.warmup:warmup", "Compile every kernel now instead of at first use."),
 }

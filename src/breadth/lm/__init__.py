@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from breadth.lm.config import MLA, Layer, LMConfig, MoE, Rope
     from breadth.lm.constrained import Trie, choose
     from breadth.lm.contrastive import contrast, contrastive_scores, degeneration_penalty
+    from breadth.lm.gates import ThresholdGate, TokenGate, gated_softmax, keep_loss
     from breadth.lm.generation import generate, stream
     from breadth.lm.heads import (
         NextSentence,
@@ -24,12 +25,22 @@ if TYPE_CHECKING:
     from breadth.lm.hf.load import load
     from breadth.lm.hf.save import save
     from breadth.lm.infilling import blank_infilling, draw_spans
+    from breadth.lm.lazy import LazyLM
     from breadth.lm.likelihood import Perplexity, perplexity, token_logprobs
     from breadth.lm.model import LM
     from breadth.lm.moe import Experts, Routing, balance_, load_balancing_loss, route, routings
     from breadth.lm.options import Options, load_options
     from breadth.lm.penalties import no_repeat_ngram, presence_frequency_penalty, repetition_penalty
     from breadth.lm.pipeline import Pipeline
+    from breadth.lm.presets import PRESETS, preset, tiny
+    from breadth.lm.prune import (
+        Prune,
+        attention_importance,
+        check_schedule,
+        dynamic_schedule,
+        layer_wise_schedule,
+        static_schedule,
+    )
     from breadth.lm.sampling import (
         epsilon_cutoff,
         eta_cutoff,
@@ -46,18 +57,21 @@ if TYPE_CHECKING:
 __all__ = [
     "LM",
     "MLA",
+    "PRESETS",
     "Cache",
     "ClassifierStop",
     "Experts",
     "Generation",
     "LMConfig",
     "Layer",
+    "LazyLM",
     "MoE",
     "NextSentence",
     "Options",
     "Perplexity",
     "Piece",
     "Pipeline",
+    "Prune",
     "Rope",
     "Routing",
     "SentenceEmbedder",
@@ -67,19 +81,27 @@ __all__ = [
     "SpanReader",
     "StopStrings",
     "Stream",
+    "ThresholdGate",
+    "TokenGate",
     "TokenTagger",
     "Trie",
+    "attention_importance",
     "balance_",
     "beam_search",
     "blank_infilling",
+    "check_schedule",
     "choose",
     "contrast",
     "contrastive_scores",
     "degeneration_penalty",
     "draw_spans",
+    "dynamic_schedule",
     "epsilon_cutoff",
     "eta_cutoff",
+    "gated_softmax",
     "generate",
+    "keep_loss",
+    "layer_wise_schedule",
     "load",
     "load_balancing_loss",
     "load_options",
@@ -87,13 +109,16 @@ __all__ = [
     "no_repeat_ngram",
     "perplexity",
     "presence_frequency_penalty",
+    "preset",
     "repetition_penalty",
     "route",
     "routings",
     "save",
     "scale_temperature",
+    "static_schedule",
     "stream",
     "temperature_softmax",
+    "tiny",
     "token_logprobs",
     "top_k",
     "top_p",
@@ -103,47 +128,38 @@ __all__ = [
 _MODULES = {
     "beam": ("beam_search",),
     "cache": ("Cache",),
-    "config": (
-        "MLA",
-        "LMConfig",
-        "Layer",
-        "MoE",
-        "Rope",
-    ),
-    "constrained": (
-        "Trie",
-        "choose",
-    ),
-    "contrastive": (
-        "contrast",
-        "contrastive_scores",
-        "degeneration_penalty",
-    ),
-    "generation": (
-        "generate",
-        "stream",
+    "config": ("MLA", "LMConfig", "Layer", "MoE", "Rope"),
+    "constrained": ("Trie", "choose"),
+    "contrastive": ("contrast", "contrastive_scores", "degeneration_penalty"),
+    "gates": ("ThresholdGate", "TokenGate", "gated_softmax", "keep_loss"),
+    "generation": ("generate", "stream"),
+    "heads": (
+        "NextSentence",
+        "SentenceEmbedder",
+        "SequenceClassifier",
+        "SequenceRegressor",
+        "SpanReader",
+        "TokenTagger",
     ),
     "hf.load": ("load",),
     "hf.save": ("save",),
+    "infilling": ("blank_infilling", "draw_spans"),
+    "lazy": ("LazyLM",),
+    "likelihood": ("Perplexity", "perplexity", "token_logprobs"),
     "model": ("LM",),
-    "moe": (
-        "Experts",
-        "Routing",
-        "balance_",
-        "load_balancing_loss",
-        "route",
-        "routings",
-    ),
-    "options": (
-        "Options",
-        "load_options",
-    ),
-    "penalties": (
-        "no_repeat_ngram",
-        "presence_frequency_penalty",
-        "repetition_penalty",
-    ),
+    "moe": ("Experts", "Routing", "balance_", "load_balancing_loss", "route", "routings"),
+    "options": ("Options", "load_options"),
+    "penalties": ("no_repeat_ngram", "presence_frequency_penalty", "repetition_penalty"),
     "pipeline": ("Pipeline",),
+    "presets": ("PRESETS", "preset", "tiny"),
+    "prune": (
+        "Prune",
+        "attention_importance",
+        "check_schedule",
+        "dynamic_schedule",
+        "layer_wise_schedule",
+        "static_schedule",
+    ),
     "sampling": (
         "epsilon_cutoff",
         "eta_cutoff",
@@ -154,33 +170,8 @@ _MODULES = {
         "top_p",
         "typical",
     ),
-    "stopping": (
-        "ClassifierStop",
-        "SimilarityStop",
-        "StopStrings",
-    ),
-    "streaming": (
-        "Generation",
-        "Piece",
-        "Stream",
-    ),
-    "heads": (
-        "NextSentence",
-        "SentenceEmbedder",
-        "SequenceClassifier",
-        "SequenceRegressor",
-        "SpanReader",
-        "TokenTagger",
-    ),
-    "infilling": (
-        "blank_infilling",
-        "draw_spans",
-    ),
-    "likelihood": (
-        "Perplexity",
-        "perplexity",
-        "token_logprobs",
-    ),
+    "stopping": ("ClassifierStop", "SimilarityStop", "StopStrings"),
+    "streaming": ("Generation", "Piece", "Stream"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

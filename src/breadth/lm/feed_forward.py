@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,8 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 def linear(inputs: int, outputs: int, *, bias: bool) -> nn.Linear:
     """A linear map whose weights are still to be drawn: `LM` does it for all of them at the end."""
-    return nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias, device=torch.get_default_device())
+    made = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias, device=torch.get_default_device())
+    return cast(nn.Linear, made)
 
 
 def activate(x: Tensor, activation: str, gated: bool) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -122,14 +122,15 @@ class LM(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, 0.0, std)
-                if getattr(module, "bias", None) is not None:
+                if isinstance(module, nn.Linear) and module.bias is not None:
                     nn.init.zeros_(module.bias)
             elif isinstance(module, Experts):
                 nn.init.normal_(module.up, 0.0, std)
                 nn.init.normal_(module.down, 0.0, std)
         for stack in (self.encoder, self.decoder):
-            for block in () if stack is None else stack.blocks:
-                depth = (2 * len(stack.blocks)) ** -0.5
+            blocks = [] if stack is None else list(stack.blocks)
+            for block in blocks:
+                depth = (2 * len(blocks)) ** -0.5
                 for name, weight in block.named_parameters():
                     if name.endswith(("o.weight", "down.weight", "ffn.down")):
                         weight.mul_(depth)
@@ -372,7 +373,8 @@ class LM(nn.Module):
 
 
 def _embedding(rows: int, width: int) -> nn.Embedding:
-    return nn.utils.skip_init(nn.Embedding, rows, width, device=torch.get_default_device())
+    made = nn.utils.skip_init(nn.Embedding, rows, width, device=torch.get_default_device())
+    return cast(nn.Embedding, made)
 
 
 def _pieces(cache: Cache, count: int) -> list[slice]:

@@ -73,10 +73,11 @@ class Step:
         self.config, self.cache, self.memory = config, cache, memory
         self.dtype, self.device = x.dtype, x.device
         self.count = x.shape[1]
-        self.streams = cache is not None and cache.capacity is not None
+        capacity = None if cache is None else cache.capacity
+        self.streams = capacity is not None
         self.end = self.count + (0 if cache is None else cache.length)
-        if self.streams:
-            self.end = min(self.end, cache.capacity)
+        if capacity is not None:
+            self.end = min(self.end, capacity)
         self.past = self.end - self.count
         self.valid, self.mask = valid, mask
         self._places = None if valid is None else real_positions(valid)  # (B, end)

@@ -171,7 +171,7 @@ def llama3_frequencies(
         original: length of the context in training, >= 1; 8,192 in Llama 3.
         base: as of `rope_frequencies`.
         low_freq_factor: turns below which a pair is divided by factor.
-        high_freq_factor: turns above which a pair stays, >= low_freq_factor; equal in Llama 4 Scout: nothing is blended.
+        high_freq_factor: turns above which a pair stays, >= low_freq_factor; if they are equal, nothing is blended.
 
     Returns:
         Float64, shape (dim / 2,).

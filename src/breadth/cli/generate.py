@@ -1,0 +1,152 @@
+"""`breadth generate`: text from a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+Dtype = Literal["float32", "bfloat16", "float16", "int8", "int4"]
+
+
+def generate(
+    model: Path,
+    prompt: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    max_new_tokens: int | None = None,
+    chat: Annotated[bool, Parameter(negative="")] = False,
+    system: str | None = None,
+    seed: int | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    typical_p: float | None = None,
+    epsilon_cutoff: float | None = None,
+    eta_cutoff: float | None = None,
+    repetition_penalty: float | None = None,
+    presence_penalty: float | None = None,
+    frequency_penalty: float | None = None,
+    no_repeat_ngram_size: int | None = None,
+    num_beams: int | None = None,
+    length_penalty: float | None = None,
+    num_return_sequences: int | None = None,
+    penalty_alpha: float | None = None,
+    draft: Path | None = None,
+    amateur: Path | None = None,
+    stop: Annotated[list[str] | None, Parameter(negative="")] = None,
+    max_time: float | None = None,
+    dtype: Dtype | None = None,
+    device: str = "cpu",
+    plain: Annotated[bool, Parameter(negative="")] = False,
+    output: Annotated[Literal["text", "json"], Parameter(name=["--output", "-o"])] = "text",
+) -> int:
+    """Continue a prompt, and print the text as it comes.
+
+    The checkpoint's generation_config.json holds unless an option says otherwise; --plain leaves it aside.
+
+    Args:
+        model: folder with config.json, safetensors and a tokenizer.
+        prompt: text to continue; - reads standard input.
+        max_new_tokens: budget; 256, or what the context leaves, if left out.
+        chat: the prompt is what a user says, written with the checkpoint's chat template.
+        system: of a conversation, what comes before; with --chat.
+        seed: of what is drawn; the same seed gives the same text.
+        temperature: of the distribution; 0 takes the likeliest token.
+        top_k: tokens that are drawn from.
+        top_p: mass of the likeliest tokens that are drawn from.
+        min_p: least probability, as a share of the likeliest token's.
+        typical_p: mass of the tokens whose surprise is nearest the expected.
+        epsilon_cutoff: least probability.
+        eta_cutoff: least probability, lower where the distribution is flat.
+        repetition_penalty: divides positive and multiplies negative logits of tokens that have come.
+        presence_penalty: taken from logits of tokens that have come.
+        frequency_penalty: the same, once for each time.
+        no_repeat_ngram_size: no stretch of so many tokens comes twice.
+        num_beams: of beam search; its text comes at the end.
+        length_penalty: of beam search.
+        num_return_sequences: texts; they come at the end.
+        penalty_alpha: of contrastive search, with --top-k candidates.
+        draft: folder of a smaller model that proposes tokens (speculative decoding).
+        amateur: folder of a smaller model to contrast with (contrastive decoding).
+        stop: a text that ends it; may be given several times.
+        max_time: budget in seconds.
+        dtype: of the weights; the file's own if left out; int8 and int4 are packed.
+        device: of torch, such as cpu or cuda.
+        plain: leave generation_config.json aside.
+        output: the text, or JSON with ids, log-probabilities and why it ended.
+    """
+    given = {
+        "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "typical_p": typical_p,
+        "epsilon_cutoff": epsilon_cutoff, "eta_cutoff": eta_cutoff, "repetition_penalty": repetition_penalty,
+        "presence_penalty": presence_penalty, "frequency_penalty": frequency_penalty,
+        "no_repeat_ngram_size": no_repeat_ngram_size, "num_beams": num_beams, "length_penalty": length_penalty,
+        "num_return_sequences": num_return_sequences, "penalty_alpha": penalty_alpha, "stop_strings": stop,
+        "max_time": max_time,
+    }  # fmt: skip
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if system is not None and not chat:
+        raise ValueError("--system belongs to --chat")
+    for name, folder in (("model", model), ("--draft", draft), ("--amateur", amateur)):
+        if folder is not None and not (folder / "config.json").is_file():
+            raise ValueError(f"{name} {folder} must be a folder with config.json, *.safetensors and a tokenizer")
+    from breadth.lm.options import Options, load_options
+    from breadth.text import load_tokenizer
+
+    options = Options() if plain else load_options(model)
+    tokenizer = load_tokenizer(model)
+    text = sys.stdin.read() if prompt == "-" else prompt
+    if chat:
+        messages = [{"role": "system", "content": system}] if system is not None else []
+        written = tokenizer.apply_chat_template(
+            [*messages, {"role": "user", "content": text}], add_generation_prompt=True
+        )
+        ids = tokenizer.encode(written, add_special_tokens=False)
+    else:
+        ids = tokenizer.encode(text)
+    others = {name: _load(folder, None, device) for name, folder in (("draft", draft), ("amateur", amateur)) if folder}
+    loaded = _load(model, dtype, device)
+    if max_new_tokens is None:
+        max_new_tokens = options.max_new_tokens or max(min(256, loaded.config.context_length - len(ids)), 1)
+    call: dict[str, Any] = {"options": options, "tokenizer": tokenizer, "seed": seed, "max_new_tokens": max_new_tokens}
+    if (
+        output == "json"
+        or changes.get("num_beams", options.num_beams) > 1
+        or changes.get("num_return_sequences", 1) > 1
+    ):
+        from breadth.lm.generation import generate as run
+
+        return _print_whole(run(loaded, [ids], **call, **others, **changes), output)
+    from breadth.lm.generation import stream
+
+    for piece in stream(loaded, [ids], **call, **others, **changes):
+        print(piece.text, end="", flush=True)
+    print()
+    return 0
+
+
+def _load(folder: Path, dtype: Dtype | None, device: str) -> Any:
+    """The model, packed if it is asked for in 8 or 4 bits."""
+    import torch
+
+    from breadth.lm.hf.load import load
+
+    if dtype != "int8" and dtype != "int4":
+        return load(folder, dtype=None if dtype is None else getattr(torch, dtype), device=device)
+    from breadth.quant.packed import pack
+
+    return pack(load(folder, dtype=torch.bfloat16, device=device), dtype)
+
+
+def _print_whole(out: Any, output: str) -> int:
+    if output == "json":
+        rows = zip(out.texts, out.ids, out.logprobs, out.finish, strict=True)
+        names = ("text", "ids", "logprobs", "finish")
+        print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], ensure_ascii=False, indent=2))
+    else:
+        print("\n\n".join(out.texts))
+    return 0
