@@ -190,6 +190,8 @@ def test_probe_finds_what_is_honoured():
         made.score("1", [" 2"])
     with pytest.raises(ServerError, match="answers neither"):
         backend(lambda request: httpx.Response(404))[0].probe()
+    with pytest.raises(ServerError, match="answered 401: who are you"):
+        backend(lambda request: httpx.Response(401, text="who are you"))[0].probe()
 
 
 def test_passing_failures_are_tried_again_and_others_are_not():
@@ -214,11 +216,29 @@ def test_passing_failures_are_tried_again_and_others_are_not():
         (httpx.Response(200, json=[]), "must answer with an object"),
         (httpx.Response(200, json={"choices": []}), "gave no choices"),
         (httpx.Response(200, json={"choices": [{}]}), "gave no text"),
+        (httpx.Response(200, json={"choices": [{"text": "", "finish_reason": "tool_calls"}]}), "reason 'tool_calls'"),
     ],
 )
 def test_what_the_protocol_does_not_have_is_an_error(answer, words):
     with pytest.raises(ServerError, match=words):
         backend(Server(failures=[answer]))[0].generate(["a"])
+
+
+def test_an_answer_may_be_empty_or_withheld():
+    told = {"tokens": [], "token_logprobs": []}
+    empty = {"text": "", "finish_reason": "stop", "logprobs": told}
+    withheld = {"text": " so", "finish_reason": "content_filter"}
+    answers = [httpx.Response(200, json={"choices": [choice]}) for choice in (empty, withheld)]
+    made, _ = backend(Server(failures=answers), n_concurrent=1)
+    assert made.generate(["a"], Sampling(logprobs=True))[0] == Completion("", "stop", (), ())
+    assert made.generate(["a"])[0] == Completion(" so", "filter")
+
+
+def test_lists_of_unequal_length_are_the_servers_fault():
+    told = {"tokens": ["1", " 2"], "token_logprobs": [None, -1.0], "text_offset": [0]}
+    answer = httpx.Response(200, json={"choices": [{"text": "1 2", "logprobs": told}]})
+    with pytest.raises(ServerError, match="not of one length"):
+        backend(Server(failures=[answer]))[0].score("1", [" 2"])
 
 
 def test_bad_arguments_of_a_server_are_named():
@@ -254,6 +274,12 @@ def test_draws_without_a_seed_are_never_kept(tmp_path):
     assert [cached.generate(["a"], hot)[0].text for _ in range(2)] == ["one", "two"]
     seeded = Sampling(temperature=1.0, seed=1)
     assert [cached.generate(["a"], seeded)[0].text for _ in range(2)] == ["three", "three"]
+    deaf, _ = backend(Server(seed=False, echo=False))
+    deaf.probe()
+    cached = Cached(deaf, tmp_path / "b.sqlite")
+    assert len({cached.generate(["a"], seeded)[0].text for _ in range(2)}) == 2, (
+        "a seed that is ignored repeats nothing"
+    )
 
 
 def test_a_file_that_is_no_cache_is_named(tmp_path):

@@ -116,7 +116,7 @@ def generate(
     if (
         output == "json"
         or changes.get("num_beams", options.num_beams) > 1
-        or changes.get("num_return_sequences", 1) > 1
+        or changes.get("num_return_sequences", options.num_return_sequences) > 1
     ):
         from breadth.lm.generation import generate as run
 

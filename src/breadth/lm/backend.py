@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 Message = Mapping[str, str]  # {"role": "user", "content": "..."}
 Prompt = str | Sequence[Message]
-Finish = Literal["stop", "length"]
+Finish = Literal["stop", "length", "filter"]
 
 
 class Refused(RuntimeError):
@@ -52,11 +52,6 @@ class Sampling:
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be in (0, 1], got {self.top_p}")
 
-    @property
-    def is_repeatable(self) -> bool:
-        """Whether asking twice should give the same text."""
-        return self.temperature == 0 or self.seed is not None
-
 
 GREEDY = Sampling()
 
@@ -67,7 +62,7 @@ class Completion:
 
     Attributes:
         text: without the stop text.
-        finish: "stop" at its end or at a stop text, "length" at the budget.
+        finish: "stop" at its end or at a stop text, "length" at the budget, "filter" where a server withheld the rest.
         tokens: texts of its tokens, or None where the backend does not tell.
         logprobs: theirs in nats, or None.
         prompt_tokens, completion_tokens: what was read and written, or None where the backend does not tell.

@@ -17,8 +17,8 @@ from breadth.lm.backend import GREEDY, Backend, Caps, Completion, Prompt, Sampli
 class Cached:
     """A backend whose answers are kept in a file, under everything that was asked.
 
-    Kept are answers that would come out the same again: at temperature 0, or with a seed. Others are asked anew each
-    time. Several processes may use one file; a killed one leaves it whole.
+    Kept are answers that would come out the same again: at temperature 0, or with a seed that the backend honours.
+    Others are asked anew each time. Several processes may use one file; a killed one leaves it whole.
 
     Args:
         backend: who is asked what is not in the file.
@@ -55,7 +55,7 @@ class Cached:
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling = GREEDY) -> list[Completion]:
         """A completion of each prompt; those that the file lacks are asked for together."""
         prompts = check_prompts(prompts)
-        if not sampling.is_repeatable:
+        if not self._repeats(sampling):
             self.misses += len(prompts)
             return self.backend.generate(prompts, sampling)
         keys = [self._key("generate", prompt, asdict(sampling)) for prompt in prompts]
@@ -79,6 +79,10 @@ class Cached:
             found |= new
         self._count(len(keys), len(missing))
         return [found[key] for key in keys]
+
+    def _repeats(self, sampling: Sampling) -> bool:
+        """Whether the backend would answer the same again: one that ignores seeds would not."""
+        return sampling.temperature == 0 or (sampling.seed is not None and self.caps.seed)
 
     def _count(self, asked: int, missing: int) -> None:
         self.hits, self.misses = self.hits + asked - missing, self.misses + missing

@@ -10,13 +10,22 @@ from typing import Any
 
 import httpx
 
-from breadth.lm.backend import GREEDY, Caps, Completion, Prompt, Refused, Sampling, Score, check_prompts
+from breadth.lm.backend import GREEDY, Caps, Completion, Finish, Prompt, Refused, Sampling, Score, check_prompts
 
 _AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
+_LACKING = (None, 400, 404, 405, 415, 422, 501)  # what a server answers to a request that it has no such thing for
+_FINISH: dict[str | None, Finish] = {
+    "stop": "stop", "eos_token": "stop", "stop_sequence": "stop", None: "stop", "length": "length",
+    "content_filter": "filter",
+}  # fmt: skip
 
 
 class ServerError(RuntimeError):
-    """The server answered with an error, or with what the protocol does not have."""
+    """The server answered with an error of this status, or with what the protocol does not have."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class HTTP:
@@ -120,7 +129,11 @@ class HTTP:
     def _tries(self, ask: Callable[[], Any]) -> bool:
         try:
             ask()
-        except (ServerError, Refused):
+        except Refused:
+            return False
+        except ServerError as error:
+            if error.status not in _LACKING:  # busy, or no entry: nothing was found out
+                raise
             return False
         return True
 
@@ -144,8 +157,12 @@ class HTTP:
             raise ServerError(f"{self.url}{path} gave no text: {choice}")
         tokens, logprobs = self._logprobs(choice, is_text=is_text) if sampling.logprobs else (None, None)
         usage = answer.get("usage") or {}
+        if choice.get("finish_reason") not in _FINISH:
+            raise ServerError(
+                f"{self.url}{path} ended for the reason {choice['finish_reason']!r}, which is none of text"
+            )
         return Completion(
-            text, "length" if choice.get("finish_reason") == "length" else "stop", tokens, logprobs,
+            text, _FINISH[choice.get("finish_reason")], tokens, logprobs,
             usage.get("prompt_tokens"), usage.get("completion_tokens"),
         )  # fmt: skip
 
@@ -154,9 +171,10 @@ class HTTP:
         if is_text:
             tokens, values = told.get("tokens"), told.get("token_logprobs")
         else:
-            rows = told.get("content") or []
-            tokens, values = [row.get("token") for row in rows], [row.get("logprob") for row in rows]
-        if not tokens or not values or len(tokens) != len(values) or None in values:
+            rows = told.get("content")
+            tokens = None if rows is None else [row.get("token") for row in rows]
+            values = None if rows is None else [row.get("logprob") for row in rows]
+        if tokens is None or values is None or len(tokens) != len(values) or None in values:
             raise Refused(f"{self.name} gives no log-probabilities")
         return tuple(tokens), tuple(map(float, values))
 
@@ -170,6 +188,8 @@ class HTTP:
         best = told.get("top_logprobs") or [None] * len(tokens or ())
         if not tokens or not values or not offsets or not str(choice.get("text", "")).startswith(prompt + continuation):
             raise Refused(f"{self.name} does not echo log-probabilities: it cannot score")
+        if not len(tokens) == len(values) == len(offsets) == len(best):
+            raise ServerError(f"{self.url}/completions gave lists of log-probabilities that are not of one length")
         ends = [*offsets[1:], len(choice["text"])]
         border, end = len(prompt), len(prompt) + len(continuation)
         across = [t for t, b, e in zip(tokens, offsets, ends, strict=True) if b < border < e]
@@ -206,7 +226,9 @@ class HTTP:
                     return self._parsed(response, path)
                 if last or response.status_code not in _AGAIN:
                     words = response.text.strip()[:300]
-                    raise ServerError(f"{self.url}{path} answered {response.status_code}: {words or 'nothing'}")
+                    raise ServerError(
+                        f"{self.url}{path} answered {response.status_code}: {words or 'nothing'}", response.status_code
+                    )
                 wait = _named_pause(response) or wait
             self._sleep(wait)
             pause *= 2
