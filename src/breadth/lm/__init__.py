@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from breadth.lm.hf.load import load
     from breadth.lm.hf.save import save
     from breadth.lm.infilling import blank_infilling, draw_spans
+    from breadth.lm.layout import columns_
     from breadth.lm.lazy import LazyLM
     from breadth.lm.likelihood import Perplexity, perplexity, token_logprobs
     from breadth.lm.model import LM
@@ -91,6 +92,7 @@ __all__ = [
     "blank_infilling",
     "check_schedule",
     "choose",
+    "columns_",
     "contrast",
     "contrastive_scores",
     "degeneration_penalty",
@@ -144,6 +146,7 @@ _MODULES = {
     "hf.load": ("load",),
     "hf.save": ("save",),
     "infilling": ("blank_infilling", "draw_spans"),
+    "layout": ("columns_",),
     "lazy": ("LazyLM",),
     "likelihood": ("Perplexity", "perplexity", "token_logprobs"),
     "model": ("LM",),
