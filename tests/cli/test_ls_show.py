@@ -66,7 +66,7 @@ def test_ls_counts_by_status_and_names_the_chapter(capsys):
         (["ls", "gradiant"], "'gradiant'"),
         (["show", "random-forrest"], "did you mean random-forest"),
         (["sow"], "did you mean show?"),
-        (["train"], "the verbs are compare, report, ls, show, tokenizer, warmup"),
+        (["train"], "the verbs are compare, report, ls, show, tokenizer, generate, model, warmup"),
         (["--verbose"], "the first argument must be a verb"),
     ],
 )
