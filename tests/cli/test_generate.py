@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
+from dataclasses import fields
 
 import pytest
 import torch
 
+from breadth.cli.generate import generate as command
 from breadth.cli.main import main
-from breadth.lm import LM, generate, load, save
+from breadth.lm import LM, Options, generate, load, save, stream
 from breadth.lm.config import Layer, LMConfig, Rope
 from breadth.text import BPE, load_tokenizer
 
@@ -73,6 +76,28 @@ def test_the_checkpoints_own_options_hold_unless_left_aside(folder, capsys):
         assert len(row["ids"]) == 64 - len(load_tokenizer(folder).encode("one"))
     finally:
         file.unlink()
+
+
+def test_every_option_of_decoding_can_be_given():
+    given = set(inspect.signature(command).parameters) | {"stop_strings"}
+    in_code = {"steps", "allowed"}  # these are functions
+    assert {field.name for field in fields(Options)} - given == in_code
+
+
+def test_an_interrupt_leaves_what_was_printed_and_status_130(folder, capsys, monkeypatch):
+    whole = run(capsys, folder, "one", "--max-new-tokens", 8)
+
+    def interrupted(*args, **kwargs):
+        for i, piece in enumerate(stream(*args, **kwargs)):
+            if i == 4:
+                raise KeyboardInterrupt
+            yield piece
+
+    monkeypatch.setattr("breadth.lm.generation.stream", interrupted)
+    assert main(["generate", str(folder), "one", "--max-new-tokens", "8"]) == 130
+    printed = capsys.readouterr()
+    assert printed.out and whole.startswith(printed.out)
+    assert printed.err.endswith("interrupted\n")
 
 
 def test_the_prompt_may_come_from_standard_input(folder, capsys, monkeypatch):

@@ -227,7 +227,8 @@ def test_environments_are_seeded_apart_and_actions_of_a_box_stay_within_it():
 
 
 def test_names_are_imported_when_they_are_asked_for():
-    assert set(breadth.rl.__all__) == set(breadth.rl._HOMES) == set(dir(breadth.rl))
+    listed = {name for names in breadth.rl._MODULES.values() for name in names}
+    assert set(breadth.rl.__all__) == listed == set(dir(breadth.rl))
     for name in breadth.rl.__all__:
         assert getattr(breadth.rl, name).__name__ == name
     with pytest.raises(AttributeError, match="has no attribute 'TRPO'"):

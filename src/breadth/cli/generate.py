@@ -18,9 +18,11 @@ def generate(
     /,
     *,
     max_new_tokens: int | None = None,
+    min_new_tokens: int | None = None,
     chat: Annotated[bool, Parameter(negative="")] = False,
     system: str | None = None,
     seed: int | None = None,
+    do_sample: bool | None = None,
     temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -34,11 +36,17 @@ def generate(
     no_repeat_ngram_size: int | None = None,
     num_beams: int | None = None,
     length_penalty: float | None = None,
+    early_stopping: bool | None = None,
     num_return_sequences: int | None = None,
     penalty_alpha: float | None = None,
     draft: Path | None = None,
+    draft_tokens: int | None = None,
     amateur: Path | None = None,
+    contrast_alpha: float | None = None,
+    amateur_temperature: float | None = None,
     stop: Annotated[list[str] | None, Parameter(negative="")] = None,
+    include_stop_strings: bool | None = None,
+    eos_token_id: Annotated[list[int] | None, Parameter(negative="")] = None,
     max_time: float | None = None,
     dtype: Dtype | None = None,
     device: str = "cpu",
@@ -55,7 +63,9 @@ def generate(
         max_new_tokens: budget; 256, or what the context leaves, if left out.
         chat: the prompt is what a user says, written with the checkpoint's chat template.
         system: of a conversation, what comes before; with --chat.
+        min_new_tokens: tokens before it may end.
         seed: of what is drawn; the same seed gives the same text.
+        do_sample: draw rather than take the likeliest; follows from the options below if left out.
         temperature: of the distribution; 0 takes the likeliest token.
         top_k: tokens that are drawn from.
         top_p: mass of the likeliest tokens that are drawn from.
@@ -69,11 +79,17 @@ def generate(
         no_repeat_ngram_size: no stretch of so many tokens comes twice.
         num_beams: of beam search; its text comes at the end.
         length_penalty: of beam search.
+        early_stopping: of beam search: end once there are num_beams texts.
         num_return_sequences: texts; they come at the end.
         penalty_alpha: of contrastive search, with --top-k candidates.
         draft: folder of a smaller model that proposes tokens (speculative decoding).
+        draft_tokens: how many it proposes at a time.
         amateur: folder of a smaller model to contrast with (contrastive decoding).
+        contrast_alpha: least probability of a token, as a share of the likeliest one's, with --amateur.
+        amateur_temperature: of the amateur's distribution.
         stop: a text that ends it; may be given several times.
+        include_stop_strings: keep the text that ended it.
+        eos_token_id: a token that ends it; may be given several times.
         max_time: budget in seconds.
         dtype: of the weights; the file's own if left out; int8 and int4 are packed.
         device: of torch, such as cpu or cuda.
@@ -86,7 +102,9 @@ def generate(
         "presence_penalty": presence_penalty, "frequency_penalty": frequency_penalty,
         "no_repeat_ngram_size": no_repeat_ngram_size, "num_beams": num_beams, "length_penalty": length_penalty,
         "num_return_sequences": num_return_sequences, "penalty_alpha": penalty_alpha, "stop_strings": stop,
-        "max_time": max_time,
+        "max_time": max_time, "eos_token_id": eos_token_id, "min_new_tokens": min_new_tokens, "do_sample": do_sample,
+        "early_stopping": early_stopping, "draft_tokens": draft_tokens, "contrast_alpha": contrast_alpha,
+        "amateur_temperature": amateur_temperature, "include_stop_strings": include_stop_strings,
     }  # fmt: skip
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if system is not None and not chat:

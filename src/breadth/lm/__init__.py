@@ -3,8 +3,9 @@
 Names are imported on first use, so that `breadth.lm.config` and `breadth.lm.backend` work without torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from breadth.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from breadth.lm.beam import beam_search
@@ -176,20 +177,4 @@ _MODULES = {
     "stopping": ("ClassifierStop", "SimilarityStop", "StopStrings"),
     "streaming": ("Generation", "Piece", "Stream"),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    except ModuleNotFoundError as missing:
-        if missing.name not in ("torch", "safetensors"):
-            raise
-        needed = f"breadth.lm.{name} needs the package {missing.name}: pip install 'breadth[lm]'"
-        raise ModuleNotFoundError(needed, name=missing.name) from missing
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _MODULES, needs=("torch", "safetensors"))

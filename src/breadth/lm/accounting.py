@@ -130,7 +130,8 @@ def kv_bytes(
 
     Cost: O(layers).
     References: Xiao et al. 2023, arXiv:2309.17453, figure 1; Gemma Team 2025, arXiv:2503.19786, section 2.
-    Peer: arithmetic on published configs (B).
+    Deviations: `Cache`'s window takes half as much again, so that it is moved seldom and can be cut back.
+    Peer: size of the tensors that a cache of the whole text holds; windows by hand (B).
     """
     length = config.context_length if length is None else length
     if length < 0 or source_length < 0:
@@ -174,7 +175,7 @@ def weight_bytes(config: LMConfig, format: Format = "bf16") -> float:
     """Bytes of the weights as they are stored.
 
     "fp8", "int8" and "int4" store matrices of attention, feed-forward layers and experts in 8 or 4 bits, with a
-    float32 scale for each 128 x 128 block, a bfloat16 scale for each row, and a bfloat16 scale and zero for each 32
+    float32 scale for each 128 x 128 block, a float32 scale for each row, and a bfloat16 scale and zero for each 32
     weights; "mxfp4" stores the experts in 4 bits with a byte for each 32, as GPT-OSS does. All else is bfloat16.
 
     Args:
@@ -188,7 +189,7 @@ def weight_bytes(config: LMConfig, format: Format = "bf16") -> float:
         ValueError: if the format is unknown.
 
     Cost: O(layers).
-    References: Rouhani et al. 2023, arXiv:2310.10537, section 5 (mxfp4); DeepSeek-AI 2024, arXiv:2412.19437, section
+    References: Rouhani et al. 2023, arXiv:2310.10537, table 1 (mxfp4); DeepSeek-AI 2024, arXiv:2412.19437, section
         3.3.2 (fp8 blocks).
     Peer: size of the tensors that `breadth.quant` makes (B).
     """
@@ -345,6 +346,6 @@ def _stored(part: Part, format: Format) -> float:
     if format == "fp8":
         return part.size + 4 * -(-part.rows // BLOCK) * -(-part.columns // BLOCK)
     if format == "int8":
-        return part.size + 2 * part.rows
+        return part.size + 4 * part.rows
     groups = part.rows * -(-part.columns // GROUP)
     return part.rows * -(-part.columns // 2) + groups * (4 if format == "int4" else 1)

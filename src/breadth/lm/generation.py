@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -321,7 +321,7 @@ def as_rows(ids: Prompts, valid: Tensor | None = None, tokenizer: Any = None) ->
                 raise ValueError("ids are text, and no tokenizer is given to encode it with")
             ids = [tokenizer.encode(text) for text in ids]
         if len(ids) == 0 or isinstance(ids[0], Integral):
-            ids = [ids]  # type: ignore[list-item]
+            ids = [cast(Sequence[int], ids)]
         if valid is not None:
             raise ValueError("valid is for ids in a tensor: lists may differ in length")
         return [torch.as_tensor(row, dtype=torch.int64).reshape(-1) for row in ids]

@@ -21,7 +21,7 @@ def columns_(model: nn.Module) -> nn.Module:
 
     Cost: one pass over the weights; memory of one weight beside the model.
     Deviations: weights of other types stay as they are: in bfloat16 the same layout was eleven times slower.
-    References: Goto & van de Geijn 2008, ACM TOMS 34(3), section 3 (what is streamed and what stays in the cache).
+    References: Goto & van de Geijn 2008, ACM TOMS 34(3) (what is streamed and what stays in the cache).
     Peer: the same model before, float32, 1e-5 of the largest logit (B).
     In production: call it on a model that answers one text at a time; leave it for training and large batches.
     """

@@ -239,9 +239,8 @@ def tiny(name: str) -> LMConfig:
 def _shrunk(config: LMConfig) -> LMConfig:
     groups = min(config.n_heads // config.n_kv_heads, 4)
     kv_heads = 1 if config.n_kv_heads == 1 else 2
-    sinks_in = config.layers[0].moe or not any(layer.moe for layer in config.layers)
-    dense = 0 if sinks_in else next(i for i, layer in enumerate(config.layers) if layer.moe)
-    picked = config.layers[max(dense - 1, 0) :][:8]  # one dense layer before those with experts
+    first_moe = next((i for i, layer in enumerate(config.layers) if layer.moe), 0)
+    picked = config.layers[max(first_moe - 1, 0) :][:8]  # one dense layer before those with experts
     layers = tuple(replace(layer, window=layer.window and 8, chunk=layer.chunk and 8) for layer in picked)
     mla = config.mla and MLA(None if config.mla.q_rank is None else 24, 16, 8, 8, 12)
     head_dim = 16

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -101,7 +101,7 @@ class TextStream:
         if hasattr(tokenizer, "decode_bytes") and hasattr(tokenizer, "tokens_of"):
             from breadth.text.stream import DecodeStream
 
-            self._stream = DecodeStream(tokenizer, skip_special_tokens=True)  # type: ignore[arg-type]
+            self._stream = DecodeStream(cast(Any, tokenizer), skip_special_tokens=True)
 
     def push(self, i: int) -> str:
         """Take an id and give the text that is certain by then."""

@@ -4,8 +4,9 @@ Names are imported on first use, so that `breadth.nn.autodiff` works without tor
 probes lie in packages of their own.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from breadth.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from breadth.nn.activations import GELU, ReLU, Sigmoid, SiLU, Swish, Tanh, gelu, relu, sigmoid, silu, swish, tanh
@@ -146,20 +147,4 @@ _MODULES = {
     "residual": ("Residual",),
     "stopping": ("EarlyStopping",),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    except ModuleNotFoundError as missing:
-        if missing.name != "torch":
-            raise
-        needed = f"breadth.nn.{name} needs the package torch: pip install 'breadth[nn]'"
-        raise ModuleNotFoundError(needed, name=missing.name) from missing
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _MODULES, needs=("torch",))

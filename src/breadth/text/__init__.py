@@ -4,9 +4,9 @@ Features are imported on first use: they need scikit-learn and scipy.sparse, who
 tokenizer and encoding with it.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from breadth.lazy_names import lazy_names
 from breadth.text.added_tokens import AddedToken
 from breadth.text.bpe import BPE
 from breadth.text.charsmap import SentencePieceNormalizer
@@ -51,20 +51,10 @@ __all__ = [
     "save_sentencepiece",
 ]
 
-_HOMES = {
-    "BM25": "bm25",
-    "CountVectorizer": "tfidf",
-    "HashingVectorizer": "hashing",
-    "LatentSemanticAnalysis": "lsa",
-    "TfidfVectorizer": "tfidf",
+_MODULES = {
+    "bm25": ("BM25",),
+    "hashing": ("HashingVectorizer",),
+    "lsa": ("LatentSemanticAnalysis",),
+    "tfidf": ("CountVectorizer", "TfidfVectorizer"),
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

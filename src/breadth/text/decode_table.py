@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Self, cast
 
 from breadth.text.decode import Decoder
 from breadth.text.id_table import IdTable
@@ -52,7 +52,7 @@ class DecodeTable:
                     end = n
                 parts += plain[at:end]
                 at = end
-        return "".join([*parts, *step.end()])  # type: ignore[arg-type]  # the slices end before each None
+        return "".join(cast(list[str], [*parts, *step.end()]))  # the slices end before each None
 
 
 class _PlainTexts(dict[int, str | None]):

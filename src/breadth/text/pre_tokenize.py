@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -238,7 +238,7 @@ class Split:
 
     @functools.cached_property
     def _splitter(self) -> Splitter:
-        return splitter(self.pattern.pattern)  # type: ignore[union-attr]
+        return splitter(cast(Regex, self.pattern).pattern)
 
 
 def check_behaviour(behaviour: str) -> None:

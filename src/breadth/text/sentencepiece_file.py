@@ -7,7 +7,7 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from breadth.text.charsmap import SentencePieceNormalizer
 from breadth.text.sentencepiece_parts import SentencePieceBPE, SentencePieceDecoder, SentencePieceWords
@@ -156,7 +156,7 @@ def parse_sentencepiece(data: bytes) -> SentencePieceModel:
         raise ValueError("has no pieces: it is empty, or no SentencePiece model")
     if not {2, 3} <= seen:  # they follow the pieces, so a file cut between two fields lacks them
         raise ValueError("is truncated: it lacks the trainer's or the normalizer's options, which follow the pieces")
-    return SentencePieceModel(pieces, types, special=special, **options)  # type: ignore[arg-type]
+    return SentencePieceModel(pieces, types, special=special, **cast(dict[str, Any], options))
 
 
 def _key(number: int, wire: int) -> bytes:

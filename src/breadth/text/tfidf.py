@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -228,7 +228,7 @@ class CountVectorizer(BaseEstimator):
         return kept
 
     def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[arg-type]
+        state: dict[str, Any] = dict(cast(Mapping[str, Any], super().__getstate__()))
         return state | ({"_lookup": None} if "_lookup" in state else {})  # large, and soon made again
 
     def __sklearn_tags__(self) -> Any:

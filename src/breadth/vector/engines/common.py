@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +109,7 @@ class Fields:
         if kind != "int":
             return condition
         if isinstance(value, tuple):
-            whole = tuple(int(one) for one in value if one == int(one))  # type: ignore[arg-type]
+            whole = tuple(int(cast(float, one)) for one in value if one == int(cast(float, one)))
             return Condition(field, operator, whole) if whole else self._constant(operator == "$nin")
         if not isinstance(value, float):
             return condition
