@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         matthews_corrcoef,
         mcnemar,
     )
+    from breadth.metrics.calibration import Reliability, brier_score_loss, expected_calibration_error, reliability_table
     from breadth.metrics.classification import (
         confusion_matrix,
         f1_score,
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
         recall_score,
         specificity_score,
     )
+    from breadth.metrics.delong import DeLong, delong_test, roc_auc_interval
+    from breadth.metrics.operating import OperatingPoint, operating_point
+    from breadth.metrics.rates import ABTest, ab_test, click_through_rate, conversion_rate, proportion
+    from breadth.metrics.roc import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
     from breadth.metrics.score import Paired, Score, measure, paired, signature
 
 _MODULES = {
@@ -37,6 +42,12 @@ _MODULES = {
         "matthews_corrcoef",
         "mcnemar",
     ),
+    "calibration": (
+        "Reliability",
+        "brier_score_loss",
+        "expected_calibration_error",
+        "reliability_table",
+    ),
     "classification": (
         "confusion_matrix",
         "f1_score",
@@ -47,6 +58,28 @@ _MODULES = {
         "recall_score",
         "specificity_score",
     ),
+    "delong": (
+        "DeLong",
+        "delong_test",
+        "roc_auc_interval",
+    ),
+    "operating": (
+        "OperatingPoint",
+        "operating_point",
+    ),
+    "rates": (
+        "ABTest",
+        "ab_test",
+        "click_through_rate",
+        "conversion_rate",
+        "proportion",
+    ),
+    "roc": (
+        "average_precision_score",
+        "precision_recall_curve",
+        "roc_auc_score",
+        "roc_curve",
+    ),
     "score": (
         "Paired",
         "Score",
@@ -56,12 +89,23 @@ _MODULES = {
     ),
 }
 __all__ = [
+    "ABTest",
+    "DeLong",
     "McNemar",
+    "OperatingPoint",
     "Paired",
+    "Reliability",
     "Score",
+    "ab_test",
     "accuracy_score",
+    "average_precision_score",
     "balanced_accuracy_score",
+    "brier_score_loss",
+    "click_through_rate",
     "confusion_matrix",
+    "conversion_rate",
+    "delong_test",
+    "expected_calibration_error",
     "f1_score",
     "false_positive_rate",
     "fbeta_score",
@@ -69,10 +113,17 @@ __all__ = [
     "matthews_corrcoef",
     "mcnemar",
     "measure",
+    "operating_point",
     "paired",
+    "precision_recall_curve",
     "precision_recall_fscore_support",
     "precision_score",
+    "proportion",
     "recall_score",
+    "reliability_table",
+    "roc_auc_interval",
+    "roc_auc_score",
+    "roc_curve",
     "signature",
     "specificity_score",
 ]

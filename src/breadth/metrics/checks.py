@@ -138,7 +138,8 @@ def positives(y_true: NDArray, pos_label: Any = None, *, greater: bool = False) 
     if len(found) > 2:
         raise ValueError(f"y_true has {len(found)} labels ({names}, ...); two are wanted, or say which is pos_label")
     if not greater and (is_text(y_true) or not set(found) <= {-1, 0, 1} or set(found) == {-1, 0}):
-        raise ValueError(f"y_true has the labels {names}; say which one is positive: pos_label={found[-1]!r}")
+        last = np.asarray(found[-1]).item()
+        raise ValueError(f"y_true has the labels {names}; say which one is positive: pos_label={last!r}")
     if len(found) == 1 and not is_text(y_true):
         return np.asarray(y_true == 1)
     return positive
