@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
 from breadth.lm.stopping import ClassifierStop, SimilarityStop, StopStrings, TextStream
+from breadth.text import BPE
 
 from .toy import Letters
 
@@ -82,14 +83,21 @@ def test_streamed_text_is_what_decode_gives_whatever_the_bytes(data):
 
 
 def test_breadths_own_tokenizer_streams_without_decoding_anew():
-    from breadth.text import BPE
-
     tokenizer = BPE.train(["aé€ aé€ bé b€ ab ab"], vocab_size=270)
     ids = tokenizer.encode("aé€ bé€ab")
     stream = TextStream(tokenizer)
     pieces = [stream.push(i) for i in ids]
     assert "".join([*pieces, stream.end()]) == "aé€ bé€ab"
     assert not any("\ufffd" in piece for piece in pieces)
+
+
+def test_an_id_without_a_token_is_the_replacement_character_and_is_told_once():
+    tokenizer = BPE.train(["aé€ aé€ bé b€ ab ab"], vocab_size=262)
+    half = tokenizer.token_to_id("Ã")  # the first byte of é
+    stream = TextStream(tokenizer)
+    with pytest.warns(UserWarning, match="chose an id without a token, .* ids has 999 at 0") as told:
+        pieces = [stream.push(i) for i in [*tokenizer.encode("ab"), half, 999, 1000, *tokenizer.encode(" b€")]]
+    assert "".join([*pieces, stream.end()]) == "ab\ufffd\ufffd\ufffd b€" and len(told) == 1
 
 
 def test_a_classifier_stops_a_text_that_it_is_certain_of():

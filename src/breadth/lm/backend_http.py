@@ -109,7 +109,7 @@ class HTTP:
         found = {
             "text": self._tries(lambda: self._complete("1 2 3", Sampling(max_tokens=2))),
             "chat": self._tries(lambda: self._complete([{"role": "user", "content": "Hi"}], Sampling(max_tokens=2))),
-            "score": self._tries(lambda: self._score("1 2 3", " 4 5")),
+            "score": self._tries(lambda: self._echo("1 2 3 4 5")),
         }
         if not found["text"] and not found["chat"]:
             raise ServerError(f"{self.url} answers neither /completions nor /chat/completions for {self.model!r}")
@@ -148,14 +148,16 @@ class HTTP:
             asked["seed"] = sampling.seed
         is_text = isinstance(prompt, str)
         if sampling.logprobs:
-            asked["logprobs"] = 0 if is_text else True
+            asked["logprobs"] = 1 if is_text else True
         path, given = ("/completions", {"prompt": prompt}) if is_text else ("/chat/completions", {"messages": prompt})
         answer = self._post(path, {**asked, **given, **self._extra})
         choice = self._choice(answer)
         text = choice.get("text") if is_text else (choice.get("message") or {}).get("content")
+        if text is None and choice.get("finish_reason") in ("length", "content_filter"):
+            text = ""  # of a model that had not begun to answer, or of which all was withheld
         if not isinstance(text, str):
             raise ServerError(f"{self.url}{path} gave no text: {choice}")
-        tokens, logprobs = self._logprobs(choice, is_text=is_text) if sampling.logprobs else (None, None)
+        tokens, logprobs = self._logprobs(choice) if sampling.logprobs else (None, None)
         usage = answer.get("usage") or {}
         if choice.get("finish_reason") not in _FINISH:
             raise ServerError(
@@ -166,14 +168,13 @@ class HTTP:
             usage.get("prompt_tokens"), usage.get("completion_tokens"),
         )  # fmt: skip
 
-    def _logprobs(self, choice: Mapping[str, Any], *, is_text: bool) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    def _logprobs(self, choice: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[float, ...]]:
         told = choice.get("logprobs") or {}
-        if is_text:
+        rows = told.get("content")  # as of conversations; some servers have it of texts too
+        if rows is None:
             tokens, values = told.get("tokens"), told.get("token_logprobs")
         else:
-            rows = told.get("content")
-            tokens = None if rows is None else [row.get("token") for row in rows]
-            values = None if rows is None else [row.get("logprob") for row in rows]
+            tokens, values = [row.get("token") for row in rows], [row.get("logprob") for row in rows]
         if tokens is None or values is None or len(tokens) != len(values) or None in values:
             raise Refused(f"{self.name} gives no log-probabilities")
         return tuple(tokens), tuple(map(float, values))
@@ -181,16 +182,8 @@ class HTTP:
     def _score(self, prompt: str, continuation: str) -> Score:
         if not continuation:
             raise ValueError("continuations must not be empty")
-        asked = {"model": self.model, "prompt": prompt + continuation, "max_tokens": 1, "temperature": 0, "echo": True}
-        choice = self._choice(self._post("/completions", {**asked, "logprobs": 1, **self._extra}))
-        told = choice.get("logprobs") or {}
-        tokens, values, offsets = told.get("tokens"), told.get("token_logprobs"), told.get("text_offset")
-        best = told.get("top_logprobs") or [None] * len(tokens or ())
-        if not tokens or not values or not offsets or not str(choice.get("text", "")).startswith(prompt + continuation):
-            raise Refused(f"{self.name} does not echo log-probabilities: it cannot score")
-        if not len(tokens) == len(values) == len(offsets) == len(best):
-            raise ServerError(f"{self.url}/completions gave lists of log-probabilities that are not of one length")
-        ends = [*offsets[1:], len(choice["text"])]
+        tokens, values, offsets, best, length = self._echo(prompt + continuation)
+        ends = [*offsets[1:], length]
         border, end = len(prompt), len(prompt) + len(continuation)
         across = [t for t, b, e in zip(tokens, offsets, ends, strict=True) if b < border < e]
         if across:
@@ -199,12 +192,27 @@ class HTTP:
                 "white space begin the continuation, not end the prompt"
             )
         inside = [i for i, begin in enumerate(offsets) if border <= begin < end]
-        if not inside or any(values[i] is None for i in inside):
+        if not inside or values[inside[0]] is None:
             raise Refused(f"{self.name} gives no log-probability of the continuation {continuation!r}")
         greedy = None
         if all(isinstance(best[i], Mapping) and best[i] for i in inside):
             greedy = all(values[i] >= max(best[i].values()) for i in inside)
         return Score(float(sum(values[i] for i in inside)), len(inside), greedy)
+
+    def _echo(self, text: str) -> tuple[list[str], list[Any], list[int], list[Any], int]:
+        """Tokens of a text, their log-probabilities, where they begin, the likeliest ones, and where the last ends."""
+        asked = {"model": self.model, "prompt": text, "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1}
+        choice = self._choice(self._post("/completions", {**asked, **self._extra}))
+        told = choice.get("logprobs") or {}
+        tokens, values, offsets = told.get("tokens"), told.get("token_logprobs"), told.get("text_offset")
+        best = told.get("top_logprobs") or [None] * len(tokens or ())
+        if not tokens or not values or not offsets or not str(choice.get("text", "")).startswith(text):
+            raise Refused(f"{self.name} does not echo log-probabilities: it cannot score")
+        if not len(tokens) == len(values) == len(offsets) == len(best):
+            raise ServerError(f"{self.url}/completions gave lists of log-probabilities that are not of one length")
+        if None in values[1:]:
+            raise Refused(f"{self.name} leaves out log-probabilities of what it echoes: it cannot score")
+        return tokens, values, offsets, best, len(choice["text"])
 
     def _choice(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         choices = answer.get("choices")

@@ -9,6 +9,7 @@ import torch
 
 from breadth.lm.backend import GREEDY, Caps, Completion, Prompt, Refused, Sampling, Score, check_prompts
 from breadth.lm.generation import generate
+from breadth.lm.stopping import NO_TEXT
 from breadth.text.tokenizer import Tokenizer
 
 
@@ -71,6 +72,13 @@ class Local:
         text = self.tokenizer.apply_chat_template(list(prompt), add_generation_prompt=True)
         return self.tokenizer.encode(text, add_special_tokens=False)
 
+    def _token(self, i: int) -> str:
+        """Text of a token; U+FFFD for an id that has none, as `TextStream` has it."""
+        try:
+            return self.tokenizer.decode([i])
+        except ValueError:
+            return NO_TEXT
+
     def _continue(self, read: list[list[int]], sampling: Sampling) -> list[Completion]:
         options: dict[str, Any] = {"max_new_tokens": sampling.max_tokens, "eos_token_id": self._eos}
         if sampling.stop:
@@ -85,7 +93,7 @@ class Local:
             Completion(
                 text,
                 "length" if finish in ("length", "time") else "stop",
-                tuple(self.tokenizer.decode([i]) for i in ids) if sampling.logprobs else None,
+                tuple(map(self._token, ids)) if sampling.logprobs else None,
                 tuple(logprobs) if sampling.logprobs else None,
                 len(prompt),
                 len(ids),

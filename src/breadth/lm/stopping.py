@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
@@ -78,12 +79,18 @@ class Decoder(Protocol):
     def decode(self, ids: Any) -> str: ...
 
 
+NO_TEXT = "\ufffd"  # in place of half a character, and of an id that is no token's
+
+
 class TextStream:
     """Text of ids one by one, never half a character.
 
     With a `breadth.text.Tokenizer` it is a `DecodeStream`. For other tokenizers the ids since the last whole character
     are decoded with those of the stretch before it, and a text that ends in U+FFFD, which half a character decodes to,
     waits for more.
+
+    Embeddings are often padded to a round number of rows, so that a model may choose an id that is no token's. Its text
+    is U+FFFD, and the first one is told in a UserWarning; other tokenizers do with it what they do.
 
     Args:
         tokenizer: with `decode(ids) -> str`.
@@ -94,22 +101,23 @@ class TextStream:
     """
 
     def __init__(self, tokenizer: Decoder) -> None:
-        self._decode = tokenizer.decode
+        self._tokenizer, self._decode = tokenizer, tokenizer.decode
         self._ids: list[int] = []
         self._before = self._done = 0  # of the ids, those before `before` are settled, those before `done` released
-        self._stream = None
-        if hasattr(tokenizer, "decode_bytes") and hasattr(tokenizer, "tokens_of"):
-            from breadth.text.stream import DecodeStream
-
-            self._stream = DecodeStream(cast(Any, tokenizer), skip_special_tokens=True)
+        self._warned = False
+        ours = hasattr(tokenizer, "decode_bytes") and hasattr(tokenizer, "tokens_of")
+        self._stream = self._begin() if ours else None
 
     def push(self, i: int) -> str:
         """Take an id and give the text that is certain by then."""
         if self._stream is not None:
-            return self._stream.step(i)
+            try:
+                return self._stream.step(i)
+            except ValueError as error:
+                return self._without_token(error)
         self._ids.append(i)
         text = self._new()
-        if text.endswith("\ufffd"):
+        if text.endswith(NO_TEXT):
             return ""
         if text:
             self._before, self._done = self._done, len(self._ids)
@@ -118,6 +126,18 @@ class TextStream:
     def end(self) -> str:
         """What was held back."""
         return self._stream.end() if self._stream is not None else self._new()
+
+    def _begin(self) -> Any:
+        from breadth.text.stream import DecodeStream
+
+        return DecodeStream(cast(Any, self._tokenizer), skip_special_tokens=True)
+
+    def _without_token(self, error: ValueError) -> str:
+        if not self._warned:
+            warnings.warn(f"the model chose an id without a token, whose text is U+FFFD: {error}", stacklevel=2)
+            self._warned = True
+        text, self._stream = self.end() + NO_TEXT, self._begin()
+        return text
 
     def _new(self) -> str:
         released = self._decode(self._ids[self._before : self._done])
