@@ -158,7 +158,7 @@ def test_delong_is_its_definition_over_all_pairs(ties):
     second = np.round(second) if ties else second
     v, w = by_all_pairs(y, first)
     se = np.sqrt(v.var(ddof=1) / len(v) + w.var(ddof=1) / len(w))
-    found = ours.roc_auc_interval(y, first, scale="plain", level=0.9)
+    found = ours.roc_auc_interval(y, first, scale="plain", confidence=0.9)
     assert_allclose(found.value, sk.roc_auc_score(y, first), **SUMS)
     z = norm.ppf(0.95)
     assert_allclose([found.low, found.high], found.value + np.array([-z, z]) * se, **SUMS)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from breadth.metrics import checks
 from breadth.metrics.accuracy import probabilities
 from breadth.metrics.checks import Floats
-from breadth.metrics.rates import wilson
+from breadth.stats.inference import proportion_interval
 
 Strategy = Literal["uniform", "quantile"]
 
@@ -132,13 +132,13 @@ def reliability_table(
     pos_label: Any = None,
     labels: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
-    level: float = 0.95,
+    confidence: float = 0.95,
 ) -> Reliability:
     """The reliability diagram as numbers: for each bin of probabilities, their mean and how often they came true.
 
     Args:
         y_true, y_proba, n_bins, strategy, pos_label, labels, sample_weight: as for `expected_calibration_error`.
-        level: coverage of the intervals of what came true, in (0, 1).
+        confidence: coverage of the intervals of what came true, in (0, 1).
 
     Returns:
         Reliability, with a row for each bin that is not empty. A bin holds its left edge, the last one also its right.
@@ -174,7 +174,7 @@ def reliability_table(
     kept = np.flatnonzero(count)
     count, predicted, observed = count[kept], predicted[kept] / count[kept], observed[kept] / count[kept]
     if weight is None:
-        low, high = wilson(np.rint(observed * count), count, level)
+        _, low, high = proportion_interval(np.rint(observed * count), count, confidence=confidence)
     else:
         low = high = np.full(len(kept), np.nan)
     return Reliability(edges, kept, count.astype(np.float64), predicted, observed, low, high)

@@ -32,7 +32,7 @@ def roc_auc_interval(
     y_score: ArrayLike,
     *,
     pos_label: Any = None,
-    level: float = 0.95,
+    confidence: float = 0.95,
     scale: Literal["logit", "plain"] = "logit",
 ) -> Score:
     """Area under the ROC curve with DeLong's confidence interval.
@@ -45,7 +45,7 @@ def roc_auc_interval(
         y_true: labels (n,), two of them, each on at least two rows.
         y_score: scores (n,), greater for positive; infinities are allowed.
         pos_label: the positive label; None takes the greater one.
-        level: coverage aimed at, in (0, 1).
+        confidence: coverage aimed at, in (0, 1).
         scale: on which the normal approximation is made.
 
     Returns:
@@ -62,18 +62,18 @@ def roc_auc_interval(
     Peer: the structural components by brute force over all pairs, 1e-12; coverage by simulation (B).
     In production: print it beside every AUC; below about 20 rows of a class no interval is worth much.
     """
-    checks.share("level", level)
+    checks.share("confidence", confidence)
     checks.one_of("scale", scale, ("logit", "plain"))
     positive, score = _checked(y_true, y_score, "y_score", pos_label)
     v, w = _components(positive, score)
     area = float(v.mean())
     se = float(np.sqrt(v.var(ddof=1) / len(v) + w.var(ddof=1) / len(w)))
-    z = float(norm.ppf((1 + level) / 2))
+    z = float(norm.ppf((1 + confidence) / 2))
     line = signature(
-        "roc_auc_score", n_pos=len(v), n_neg=len(w), ties="half", ci=f"{100 * level:g}% DeLong {scale}"
+        "roc_auc_score", n_pos=len(v), n_neg=len(w), ties="half", ci=f"{100 * confidence:g}% DeLong {scale}"
     )  # fmt: skip
     if area in (0.0, 1.0):
-        bound = float(((1 - level) / 2) ** (1 / min(len(v), len(w))))
+        bound = float(((1 - confidence) / 2) ** (1 / min(len(v), len(w))))
         return Score(area, bound, 1.0, line) if area == 1 else Score(area, 0.0, 1 - bound, line)
     if scale == "plain":
         return Score(area, area - z * se, area + z * se, line)
@@ -82,7 +82,7 @@ def roc_auc_interval(
 
 
 def delong_test(
-    y_true: ArrayLike, first: ArrayLike, second: ArrayLike, *, pos_label: Any = None, level: float = 0.95
+    y_true: ArrayLike, first: ArrayLike, second: ArrayLike, *, pos_label: Any = None, confidence: float = 0.95
 ) -> DeLong:
     """Do two scorings of the same rows have equal areas under the ROC curve?
 
@@ -93,7 +93,7 @@ def delong_test(
         y_true: labels (n,), two of them, each on at least two rows.
         first, second: scores (n,), greater for positive; infinities are allowed.
         pos_label: the positive label; None takes the greater one.
-        level: coverage of the difference's interval, in (0, 1).
+        confidence: coverage of the difference's interval, in (0, 1).
 
     Returns:
         DeLong. Scorings that order all pairs alike have p = 1.
@@ -107,7 +107,7 @@ def delong_test(
     In production: it assumes scorings that do not depend on these rows; not for nested models fitted on them
         (Demler, Pencina & D'Agostino 2012).
     """
-    checks.share("level", level)
+    checks.share("confidence", confidence)
     positive, one = _checked(y_true, first, "first", pos_label)
     _, other = _checked(y_true, second, "second", pos_label)
     v1, w1 = _components(positive, one)
@@ -118,7 +118,7 @@ def delong_test(
     if not v.any() and not w.any():
         return DeLong(float(v1.mean()), float(v2.mean()), 0.0, 0.0, 0.0, 0.0, 1.0)
     z = difference / se if se else float(np.copysign(np.inf, difference))
-    half = float(norm.ppf((1 + level) / 2)) * se
+    half = float(norm.ppf((1 + confidence) / 2)) * se
     p = float(2 * norm.sf(abs(z)))
     return DeLong(float(v1.mean()), float(v2.mean()), difference, difference - half, difference + half, z, p)
 

@@ -29,7 +29,7 @@ def operating_point(
     *,
     recall: float = 0.9,
     pos_label: Any = None,
-    level: float = 0.95,
+    confidence: float = 0.95,
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> OperatingPoint:
@@ -46,7 +46,7 @@ def operating_point(
         y_score: scores (n,), greater for positive; infinities are allowed.
         recall: required, in (0, 1].
         pos_label: the positive label; None takes the greater one.
-        level: coverage aimed at, in (0, 1).
+        confidence: coverage aimed at, in (0, 1).
         n_resamples: draws of the bootstrap, >= 100.
         seed: of the draws.
 
@@ -72,7 +72,7 @@ def operating_point(
         raise ValueError(f"y_score has {len(score)} rows and y_true {len(true)}; they must be alike")
     if not 0 < recall <= 1:
         raise ValueError(f"recall must be in (0, 1], got {recall!r}")
-    checks.share("level", level)
+    checks.share("confidence", confidence)
     if not isinstance(n_resamples, Integral) or n_resamples < 100:
         raise ValueError(f"n_resamples must be an integer >= 100, got {n_resamples!r}")
     positive = checks.positives(true, pos_label, greater=True)
@@ -83,10 +83,10 @@ def operating_point(
     tp = m - np.searchsorted(pos[::-1], threshold, "left")
     fp = n - np.searchsorted(neg, threshold, "left")
     tps, fps = _resampled(pos, neg, k, n_resamples, seed)
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
 
     def scored(name: str, value: float, ends: Floats, how: str) -> Score:
-        line = signature(name, at=f"recall >= {recall:g}", n_pos=m, n_neg=n, ci=f"{100 * level:g}% {how}")
+        line = signature(name, at=f"recall >= {recall:g}", n_pos=m, n_neg=n, ci=f"{100 * confidence:g}% {how}")
         return Score(float(value), float(ends[0]), float(ends[1]), line)
 
     drawn = f"stratified bootstrap, {n_resamples} resamples, seed {seed}"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from breadth.metrics import checks
-from breadth.metrics.checks import Floats
 from breadth.metrics.score import Score, signature
+from breadth.stats.inference import proportion_interval
 
 
 class ABTest(NamedTuple):
@@ -26,29 +25,13 @@ class ABTest(NamedTuple):
     p: float  # two-sided
 
 
-def wilson(successes: ArrayLike, n: ArrayLike, level: float) -> tuple[Floats, Floats]:
-    """Ends of Wilson's interval, element by element.
-
-    (p + z^2/2n -+ z sqrt(p (1-p) / n + z^2/4n^2)) / (1 + z^2/n).
-    """
-    k, size = np.asarray(successes, np.float64), np.asarray(n, np.float64)
-    z = float(norm.ppf((1 + level) / 2))
-    p = k / size
-    centre = p + z**2 / (2 * size)
-    half = z * np.sqrt(p * (1 - p) / size + z**2 / (4 * size**2))
-    scale = 1 + z**2 / size
-    # both ends are exact where nothing or everything succeeded
-    low = np.where(k == 0, 0.0, (centre - half) / scale)
-    return low, np.where(k == size, 1.0, (centre + half) / scale)
-
-
-def proportion(successes: int, n: int, *, level: float = 0.95, name: str = "proportion") -> Score:
+def proportion(successes: int, n: int, *, confidence: float = 0.95, name: str = "proportion") -> Score:
     """A share with Wilson's interval, which holds at 0, at 1 and for few rows.
 
     Args:
         successes: in [0, n].
         n: trials, >= 1.
-        level: coverage aimed at, in (0, 1).
+        confidence: coverage aimed at, in (0, 1).
         name: what the signature calls it.
 
     Returns:
@@ -63,18 +46,18 @@ def proportion(successes: int, n: int, *, level: float = 0.95, name: str = "prop
     In production: the interval of any accuracy, precision, recall or win rate over independent rows.
     """
     k, size = _counts(name, successes, n)
-    checks.share("level", level)
-    low, high = wilson(k, size, level)
-    return Score(k / size, float(low), float(high), signature(name, n=size, ci=f"{100 * level:g}% Wilson"))
+    checks.share("confidence", confidence)
+    _, low, high = proportion_interval(k, size, confidence=confidence)
+    return Score(k / size, float(low), float(high), signature(name, n=size, ci=f"{100 * confidence:g}% Wilson"))
 
 
-def click_through_rate(clicks: int, impressions: int, *, level: float = 0.95) -> Score:
+def click_through_rate(clicks: int, impressions: int, *, confidence: float = 0.95) -> Score:
     """Share of impressions that were clicked, with Wilson's interval.
 
     Args:
         clicks: in [0, impressions].
         impressions: >= 1.
-        level: coverage aimed at, in (0, 1).
+        confidence: coverage aimed at, in (0, 1).
 
     Returns:
         Score: value, low, high, signature.
@@ -87,16 +70,16 @@ def click_through_rate(clicks: int, impressions: int, *, level: float = 0.95) ->
     Peer: statsmodels.stats.proportion.proportion_confint(method="wilson"), 1e-12 (A).
     In production: impressions of one user depend on each other; count users, or widen it by their clustering.
     """
-    return proportion(clicks, impressions, level=level, name="click_through_rate")
+    return proportion(clicks, impressions, confidence=confidence, name="click_through_rate")
 
 
-def conversion_rate(conversions: int, visitors: int, *, level: float = 0.95) -> Score:
+def conversion_rate(conversions: int, visitors: int, *, confidence: float = 0.95) -> Score:
     """Share of visitors who did what they were meant to, with Wilson's interval.
 
     Args:
         conversions: in [0, visitors].
         visitors: >= 1.
-        level: coverage aimed at, in (0, 1).
+        confidence: coverage aimed at, in (0, 1).
 
     Returns:
         Score: value, low, high, signature.
@@ -109,11 +92,11 @@ def conversion_rate(conversions: int, visitors: int, *, level: float = 0.95) -> 
     Peer: statsmodels.stats.proportion.proportion_confint(method="wilson"), 1e-12 (A).
     In production: count each visitor once.
     """
-    return proportion(conversions, visitors, level=level, name="conversion_rate")
+    return proportion(conversions, visitors, confidence=confidence, name="conversion_rate")
 
 
 def ab_test(
-    successes_a: int, n_a: int, successes_b: int, n_b: int, *, level: float = 0.95, name: str = "rate"
+    successes_a: int, n_a: int, successes_b: int, n_b: int, *, confidence: float = 0.95, name: str = "rate"
 ) -> ABTest:
     """Are two groups' rates equal? The pooled z test, and Newcombe's interval of their difference.
 
@@ -122,7 +105,7 @@ def ab_test(
 
     Args:
         successes_a, n_a, successes_b, n_b: whole numbers, 0 <= successes <= n, n >= 1.
-        level: coverage of the intervals, in (0, 1).
+        confidence: coverage of the intervals, in (0, 1).
         name: of the rate, for the signature.
 
     Returns:
@@ -141,7 +124,7 @@ def ab_test(
     k_a, a = _counts("group A", successes_a, n_a)
     k_b, b = _counts("group B", successes_b, n_b)
     rate_a, rate_b = (
-        proportion(k, n, level=level, name=name) for k, n in ((k_a, a), (k_b, b))
+        proportion(k, n, confidence=confidence, name=name) for k, n in ((k_a, a), (k_b, b))
     )  # fmt: skip
     difference = rate_b.value - rate_a.value
     low = difference - float(np.hypot(rate_b.value - rate_b.low, rate_a.high - rate_a.value))

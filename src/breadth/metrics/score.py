@@ -92,7 +92,7 @@ def measure(
     metric: Callable[..., float],
     *columns: ArrayLike | Sequence[Any],
     stratify: ArrayLike | None = None,
-    level: float = 0.95,
+    confidence: float = 0.95,
     method: Literal["percentile", "bca"] = "percentile",
     n_resamples: int = 1000,
     seed: int = 0,
@@ -103,14 +103,14 @@ def measure(
         measure(f1_score, y_true, y_pred, average="macro")
 
     Rows are drawn with replacement, all columns together, and the metric is computed anew on each draw; the interval
-    is read from the quantiles (1 - level) / 2 and (1 + level) / 2 of what comes out, or from those that BCa puts in
-    their place.
+    is read from the quantiles (1 - confidence) / 2 and (1 + confidence) / 2 of what comes out, or from those that BCa
+    puts in their place.
 
     Args:
         metric: from columns to a number: any function of this package or of scikit-learn.
         columns: arrays or sequences of n rows each, n >= 2: y_true, y_pred; hypotheses, references.
         stratify: labels (n,); rows are then drawn within each label, so that no draw lacks a class; None draws freely.
-        level: coverage aimed at, in (0, 1).
+        confidence: coverage aimed at, in (0, 1).
         method: "percentile"; or "bca", second-order accurate, which computes the metric n more times.
         n_resamples: draws, >= 100; 0: no interval.
         seed: of the draws; stands in the signature.
@@ -134,8 +134,8 @@ def measure(
         raise ValueError(f"n_resamples must be 0 or an integer >= 100, got {n_resamples!r}")
     if method not in ("percentile", "bca"):
         raise ValueError(f"method must be 'percentile' or 'bca', got {method!r}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must be in (0, 1), got {level!r}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), got {confidence!r}")
 
     def at(chosen: NDArray[np.intp]) -> float:
         given = {**settings, "sample_weight": weight[chosen]} if weight is not None else settings
@@ -146,21 +146,23 @@ def measure(
     low = high = float("nan")
     if n_resamples and stratify is None:
         found = bootstrap_interval(
-            everything, lambda drawn: at(drawn.astype(np.intp)), level=level, method=method, n_resamples=n_resamples,
-            rng=seed,
+            everything, lambda drawn: at(drawn.astype(np.intp)), level=confidence, method=method, rng=seed,
+            n_resamples=n_resamples,
         )  # fmt: skip
         low, high = found.low, found.high
     elif n_resamples:
         if method == "bca":
             raise ValueError("stratify goes with method='percentile'; BCa's correction is that of free draws")
         draws = _stratified(np.asarray(stratify), n, n_resamples, seed)
-        low, high = (float(end) for end in np.quantile([at(d) for d in draws], [(1 - level) / 2, (1 + level) / 2]))
+        low, high = (
+            float(end) for end in np.quantile([at(d) for d in draws], [(1 - confidence) / 2, (1 + confidence) / 2])
+        )
     shown = {key: value for key, value in settings.items() if key != "sample_weight"}
     if weight is not None:
         shown["weighted"] = "yes"
     if n_resamples:
         strata = "" if stratify is None else " within strata"
-        shown["ci"] = f"{100 * level:g}% {method}{strata}, {n_resamples} resamples, seed {seed}"
+        shown["ci"] = f"{100 * confidence:g}% {method}{strata}, {n_resamples} resamples, seed {seed}"
     return Score(value, low, high, signature(_name(metric), n=n, **shown))
 
 
@@ -170,7 +172,7 @@ def paired(
     first: ArrayLike | Sequence[Any],
     second: ArrayLike | Sequence[Any],
     *,
-    level: float = 0.95,
+    confidence: float = 0.95,
     n_resamples: int = 1000,
     seed: int = 0,
     **settings: Any,
@@ -185,7 +187,7 @@ def paired(
         metric: metric(y_true, output) -> number.
         y_true: n rows, n >= 2.
         first, second: outputs of the systems, n rows each.
-        level: coverage of the interval, in (0, 1).
+        confidence: coverage of the interval, in (0, 1).
         n_resamples: draws of either kind, >= 100.
         seed: of the draws.
         settings: keyword arguments of the metric; sample_weight is taken along with the rows.
@@ -206,8 +208,8 @@ def paired(
     rows, weight, n = _rows((y_true, first, second), settings)
     if not isinstance(n_resamples, Integral) or n_resamples < 100:
         raise ValueError(f"n_resamples must be an integer >= 100, got {n_resamples!r}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must be in (0, 1), got {level!r}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), got {confidence!r}")
     truth, a, b = rows
 
     def score(truth: NDArray, output: NDArray, chosen: NDArray[np.intp] | slice = slice(None)) -> float:
@@ -228,12 +230,12 @@ def paired(
         raise ValueError("the metric is not finite on some draws; choose one that is defined on all of them")
     # differences that are equal but for rounding count as equal
     extreme = np.count_nonzero(np.abs(swapped) >= abs(difference) * (1 - 1e-9))
-    low, high = (float(end) for end in np.quantile(moved, [(1 - level) / 2, (1 + level) / 2]))
+    low, high = (float(end) for end in np.quantile(moved, [(1 - confidence) / 2, (1 + confidence) / 2]))
     shown = {key: value for key, value in settings.items() if key != "sample_weight"}
     if weight is not None:
         shown["weighted"] = "yes"
     line = signature(
-        _name(metric), n=n, **shown, ci=f"{100 * level:g}% paired bootstrap", test="approximate randomisation",
+        _name(metric), n=n, **shown, ci=f"{100 * confidence:g}% paired bootstrap", test="approximate randomisation",
         draws=f"{n_resamples}, seed {seed}",
     )  # fmt: skip
     return Paired(one, other, difference, low, high, (1 + extreme) / (1 + n_resamples), line)
