@@ -27,9 +27,24 @@ if TYPE_CHECKING:
         recall_score,
         specificity_score,
     )
+    from breadth.metrics.clustering import (
+        adjusted_rand_score,
+        normalized_mutual_info_score,
+        silhouette_samples,
+        silhouette_score,
+    )
     from breadth.metrics.delong import DeLong, delong_test, roc_auc_interval
     from breadth.metrics.operating import OperatingPoint, operating_point
+    from breadth.metrics.ranking import dcg_score, ndcg_score
     from breadth.metrics.rates import ABTest, ab_test, click_through_rate, conversion_rate, proportion
+    from breadth.metrics.regression import (
+        adjusted_r2_score,
+        mean_absolute_error,
+        mean_pinball_loss,
+        mean_squared_error,
+        r2_score,
+        root_mean_squared_error,
+    )
     from breadth.metrics.roc import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
     from breadth.metrics.score import Paired, Score, measure, paired, signature
 
@@ -58,6 +73,12 @@ _MODULES = {
         "recall_score",
         "specificity_score",
     ),
+    "clustering": (
+        "adjusted_rand_score",
+        "normalized_mutual_info_score",
+        "silhouette_samples",
+        "silhouette_score",
+    ),
     "delong": (
         "DeLong",
         "delong_test",
@@ -67,12 +88,24 @@ _MODULES = {
         "OperatingPoint",
         "operating_point",
     ),
+    "ranking": (
+        "dcg_score",
+        "ndcg_score",
+    ),
     "rates": (
         "ABTest",
         "ab_test",
         "click_through_rate",
         "conversion_rate",
         "proportion",
+    ),
+    "regression": (
+        "adjusted_r2_score",
+        "mean_absolute_error",
+        "mean_pinball_loss",
+        "mean_squared_error",
+        "r2_score",
+        "root_mean_squared_error",
     ),
     "roc": (
         "average_precision_score",
@@ -98,12 +131,15 @@ __all__ = [
     "Score",
     "ab_test",
     "accuracy_score",
+    "adjusted_r2_score",
+    "adjusted_rand_score",
     "average_precision_score",
     "balanced_accuracy_score",
     "brier_score_loss",
     "click_through_rate",
     "confusion_matrix",
     "conversion_rate",
+    "dcg_score",
     "delong_test",
     "expected_calibration_error",
     "f1_score",
@@ -112,19 +148,28 @@ __all__ = [
     "log_loss",
     "matthews_corrcoef",
     "mcnemar",
+    "mean_absolute_error",
+    "mean_pinball_loss",
+    "mean_squared_error",
     "measure",
+    "ndcg_score",
+    "normalized_mutual_info_score",
     "operating_point",
     "paired",
     "precision_recall_curve",
     "precision_recall_fscore_support",
     "precision_score",
     "proportion",
+    "r2_score",
     "recall_score",
     "reliability_table",
     "roc_auc_interval",
     "roc_auc_score",
     "roc_curve",
+    "root_mean_squared_error",
     "signature",
+    "silhouette_samples",
+    "silhouette_score",
     "specificity_score",
 ]
 __getattr__, __dir__ = lazy_names(__name__, _MODULES, needs=("regex",))
