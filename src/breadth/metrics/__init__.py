@@ -16,7 +16,10 @@ if TYPE_CHECKING:
         matthews_corrcoef,
         mcnemar,
     )
+    from breadth.metrics.bert_score import BertScore, bertscore, cosine_relevance
+    from breadth.metrics.bleu_score import bleu
     from breadth.metrics.calibration import Reliability, brier_score_loss, expected_calibration_error, reliability_table
+    from breadth.metrics.chrf_score import chrf
     from breadth.metrics.classification import (
         confusion_matrix,
         f1_score,
@@ -34,9 +37,20 @@ if TYPE_CHECKING:
         silhouette_score,
     )
     from breadth.metrics.delong import DeLong, delong_test, roc_auc_interval
+    from breadth.metrics.language import bits_per_byte, perplexity
+    from breadth.metrics.meteor_score import align_words, meteor
     from breadth.metrics.operating import OperatingPoint, operating_point
+    from breadth.metrics.qa import exact_match, normalize_answer, token_f1
     from breadth.metrics.ranking import dcg_score, ndcg_score
     from breadth.metrics.rates import ABTest, ab_test, click_through_rate, conversion_rate, proportion
+    from breadth.metrics.recommend import (
+        hit_rate_at_k,
+        mean_average_precision,
+        mean_reciprocal_rank,
+        precision_at_k,
+        recall_at_k,
+        top_k,
+    )
     from breadth.metrics.regression import (
         adjusted_r2_score,
         mean_absolute_error,
@@ -46,7 +60,12 @@ if TYPE_CHECKING:
         root_mean_squared_error,
     )
     from breadth.metrics.roc import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+    from breadth.metrics.rouge_score import Rouge, rouge
     from breadth.metrics.score import Paired, Score, measure, paired, signature
+    from breadth.metrics.spans import Span, read_spans, span_f1_score, span_precision_score, span_recall_score
+    from breadth.metrics.text_score import TextScore, paired_test
+    from breadth.metrics.wordnet import WordNet, load_wordnet
+    from breadth.metrics.words import tokenized
 
 _MODULES = {
     "accuracy": (
@@ -57,12 +76,19 @@ _MODULES = {
         "matthews_corrcoef",
         "mcnemar",
     ),
+    "bert_score": (
+        "BertScore",
+        "bertscore",
+        "cosine_relevance",
+    ),
+    "bleu_score": ("bleu",),
     "calibration": (
         "Reliability",
         "brier_score_loss",
         "expected_calibration_error",
         "reliability_table",
     ),
+    "chrf_score": ("chrf",),
     "classification": (
         "confusion_matrix",
         "f1_score",
@@ -84,9 +110,22 @@ _MODULES = {
         "delong_test",
         "roc_auc_interval",
     ),
+    "language": (
+        "bits_per_byte",
+        "perplexity",
+    ),
+    "meteor_score": (
+        "align_words",
+        "meteor",
+    ),
     "operating": (
         "OperatingPoint",
         "operating_point",
+    ),
+    "qa": (
+        "exact_match",
+        "normalize_answer",
+        "token_f1",
     ),
     "ranking": (
         "dcg_score",
@@ -98,6 +137,14 @@ _MODULES = {
         "click_through_rate",
         "conversion_rate",
         "proportion",
+    ),
+    "recommend": (
+        "hit_rate_at_k",
+        "mean_average_precision",
+        "mean_reciprocal_rank",
+        "precision_at_k",
+        "recall_at_k",
+        "top_k",
     ),
     "regression": (
         "adjusted_r2_score",
@@ -113,6 +160,10 @@ _MODULES = {
         "roc_auc_score",
         "roc_curve",
     ),
+    "rouge_score": (
+        "Rouge",
+        "rouge",
+    ),
     "score": (
         "Paired",
         "Score",
@@ -120,56 +171,102 @@ _MODULES = {
         "paired",
         "signature",
     ),
+    "spans": (
+        "Span",
+        "read_spans",
+        "span_f1_score",
+        "span_precision_score",
+        "span_recall_score",
+    ),
+    "text_score": (
+        "TextScore",
+        "paired_test",
+    ),
+    "wordnet": (
+        "WordNet",
+        "load_wordnet",
+    ),
+    "words": ("tokenized",),
 }
 __all__ = [
     "ABTest",
+    "BertScore",
     "DeLong",
     "McNemar",
     "OperatingPoint",
     "Paired",
     "Reliability",
+    "Rouge",
     "Score",
+    "Span",
+    "TextScore",
+    "WordNet",
     "ab_test",
     "accuracy_score",
     "adjusted_r2_score",
     "adjusted_rand_score",
+    "align_words",
     "average_precision_score",
     "balanced_accuracy_score",
+    "bertscore",
+    "bits_per_byte",
+    "bleu",
     "brier_score_loss",
+    "chrf",
     "click_through_rate",
     "confusion_matrix",
     "conversion_rate",
+    "cosine_relevance",
     "dcg_score",
     "delong_test",
+    "exact_match",
     "expected_calibration_error",
     "f1_score",
     "false_positive_rate",
     "fbeta_score",
+    "hit_rate_at_k",
+    "load_wordnet",
     "log_loss",
     "matthews_corrcoef",
     "mcnemar",
     "mean_absolute_error",
+    "mean_average_precision",
     "mean_pinball_loss",
+    "mean_reciprocal_rank",
     "mean_squared_error",
     "measure",
+    "meteor",
     "ndcg_score",
+    "normalize_answer",
     "normalized_mutual_info_score",
     "operating_point",
     "paired",
+    "paired_test",
+    "perplexity",
+    "precision_at_k",
     "precision_recall_curve",
     "precision_recall_fscore_support",
     "precision_score",
     "proportion",
     "r2_score",
+    "read_spans",
+    "recall_at_k",
     "recall_score",
     "reliability_table",
     "roc_auc_interval",
     "roc_auc_score",
     "roc_curve",
     "root_mean_squared_error",
+    "rouge",
     "signature",
     "silhouette_samples",
     "silhouette_score",
+    "span_f1_score",
+    "span_precision_score",
+    "span_recall_score",
     "specificity_score",
+    "token_f1",
+    "tokenized",
+    "top_k",
 ]
-__getattr__, __dir__ = lazy_names(__name__, _MODULES, needs=("regex",))
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)
