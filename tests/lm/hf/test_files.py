@@ -97,6 +97,7 @@ def told(dtype="F32", shape=(2,), offsets=(0, 8)):
         (raw(b"{}", length=50), "truncated"),
         (raw(b"{no json"), "header is no JSON"),
         (raw(b"\xff\xfe"), "header is no JSON"),
+        (raw(b"[" * 100_000), "header is no JSON"),
         (raw([1]), "no table of tensors"),
         (raw({"w": told()}, b"\0" * 7), "truncated: .* the tensor 'w' ends at"),
         (raw({"w": told()}, b"\0" * 9), "its last tensor ends at"),
@@ -107,6 +108,9 @@ def told(dtype="F32", shape=(2,), offsets=(0, 8)):
         (raw({"w": told(offsets=(8, 0))}, b"\0" * 8), "'w' has shape"),
         (raw({"w": told(shape=(-2,))}, b"\0" * 8), "'w' has shape"),
         (raw({"w": told(shape=("x",))}, b"\0" * 8), "'w' has a header that is none"),
+        (raw({"w": told(shape=(2.5,))}, b"\0" * 8), "'w' has a header that is none"),
+        (raw({"w": told(shape=(True, 2))}, b"\0" * 8), "'w' has a header that is none"),
+        (raw({"w": told() | {"shape": "2"}}, b"\0" * 8), "'w' has a header that is none"),
         (raw({"w": 3}, b""), "'w' has a header that is none"),
         (raw({"v": told(), "w": told()}, b"\0" * 8), "'w' begins at byte"),
         (raw({"v": told(), "w": told(offsets=(12, 20))}, b"\0" * 20), "'w' begins at byte"),
@@ -162,6 +166,8 @@ FIRST, SECOND = "model-00001-of-00003.safetensors", "model-00002-of-00003.safete
         ("w", FIRST, f"{FIRST} holds the tensor 'w', but {SECOND} does"),
         ("u", FIRST, f"{FIRST} holds the tensor 'u', but no file does"),
         ("w", "../other.safetensors", "'w' in '../other.safetensors', outside of the folder"),
+        ("w", "..", "'w' in '..', outside of the folder"),
+        ("w", 5, "'w' in 5, outside of the folder"),
     ],
 )
 def test_an_index_that_is_wrong_is_named_with_its_tensor(tmp_path, name, shard, message):

@@ -275,8 +275,14 @@ def test_a_tensor_of_integers_is_named(peer, tmp_path):
     [
         ("llama", {"model_type": "mamba"}, "model_type 'mamba', which is not known; known are llama, "),
         ("llama", {"model_type": None}, "model_type None"),
+        ("llama", {"model_type": ["llama"]}, "model_type ..llama.., which is not known"),
         ("llama", {"hidden_size": None}, "lacks the setting 'hidden_size'"),
         ("llama", {"hidden_act": "mish"}, "hidden_act is 'mish'"),
+        ("llama", {"hidden_act": ["silu"]}, "has a value of a kind that fits none: unhashable"),
+        ("llama", {"rope_parameters": 5}, "has a value of a kind that fits none"),
+        ("llama", {"rms_norm_eps": "1e-6"}, "has a value of a kind that fits none: must be real number"),
+        ("llama", {"num_hidden_layers": 2.0}, "has a value of a kind that fits none"),
+        ("llama", {"vocab_size": "211"}, "vocab_size must be an integer"),
         (
             "llama",
             {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}},
@@ -319,8 +325,26 @@ def test_pickled_weights_are_refused(peer, tmp_path):
 
 
 def test_weights_have_numbers_behind_the_point(peer):
-    with pytest.raises(TypeError, match="dtype must be floating point"):
-        breadth.lm.load(peer("llama").folder, dtype=torch.int8)
+    for dtype in (torch.int8, "float32"):
+        with pytest.raises(TypeError, match=r"dtype must be a floating-point type such as torch\.bfloat16, got"):
+            breadth.lm.load(peer("llama").folder, dtype=dtype)
+
+
+def test_a_weight_that_is_too_large_for_the_type_asked_for_is_named(peer, tmp_path):
+    def change(held):
+        held["model.norm.weight"][5] = -1e6
+        return held
+
+    to = rewrite(peer("llama").folder, tmp_path, change)
+    assert breadth.lm.load(to, dtype=torch.bfloat16).decoder.norm.weight.min() < -9e5
+    with pytest.raises(ValueError, match="holds numbers that are too large for"):
+        breadth.lm.load(to, dtype=torch.float16)
+
+
+@pytest.mark.parametrize("device", ["banana", "cuda:77"])
+def test_a_device_that_is_not_here_is_named(peer, device):
+    with pytest.raises(ValueError, match=f"device must be one that torch has here, got '{device}'"):
+        breadth.lm.load(peer("llama").folder, device=device)
 
 
 def test_gains_less_one_and_corrections_stay_in_float32(peer):

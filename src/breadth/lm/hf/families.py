@@ -71,10 +71,12 @@ def family_of(told: Json) -> tuple[Family, Json]:
         text = {"tie_word_embeddings": told.get("tie_word_embeddings"), **told["text_config"]}
         told = {key: value for key, value in text.items() if value is not None}
         kind = f"{kind}_text"
-    kind = _OTHER_NAMES.get(str(kind), kind)
+    kind = _OTHER_NAMES.get(str(kind), str(kind))
     if kind not in FAMILIES:
         known = ", ".join((*FAMILIES, *_OTHER_NAMES))
-        raise ValueError(f"config.json has the model_type {kind!r}, which is not known; known are {known}")
+        raise ValueError(
+            f"config.json has the model_type {told.get('model_type')!r}, which is not known; known are {known}"
+        )
     return FAMILIES[kind], told
 
 
@@ -96,6 +98,10 @@ def read_config(told: Json) -> tuple[Family, LMConfig]:
         raise ValueError(f"config.json of family {family.name} lacks the setting {error}") from error
     except Unsupported as error:
         raise ValueError(f"config.json of family {family.name}: {error}") from error
+    except (TypeError, AttributeError) as error:
+        raise ValueError(
+            f"config.json of family {family.name} has a value of a kind that fits none: {error}"
+        ) from error
 
 
 def describe(config: LMConfig) -> tuple[Family, dict[str, Any]]:

@@ -114,7 +114,7 @@ class Checkpoint:
             )
         if index:
             for name, shard in index.items():
-                if Path(shard).name != shard:
+                if not isinstance(shard, str) or Path(shard).name != shard or shard == "..":
                     raise ValueError(f"{self.folder / INDEX} puts {name!r} in {shard!r}, outside of the folder")
                 if not (self.folder / shard).exists():
                     raise FileNotFoundError(f"{self.folder / shard} is not there; the index puts {name!r} in it")
@@ -190,7 +190,7 @@ def read_header(file: Path) -> dict[str, Entry]:
         raw = stream.read(length)
     try:
         header = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is no safetensors file: its header is no JSON ({error})") from error
     if not isinstance(header, dict):
         raise ValueError(f"{file} is no safetensors file: its header is no table of tensors")
@@ -212,8 +212,10 @@ def read_header(file: Path) -> dict[str, Entry]:
 
 def _entry(file: Path, name: str, told: Any, offset: int, size: int) -> Entry:
     try:
-        dtype, shape = DTYPES[told["dtype"]], tuple(int(n) for n in told["shape"])
-        start, stop = (offset + int(at) for at in told["data_offsets"])
+        dtype, shape, places = DTYPES[told["dtype"]], tuple(told["shape"]), told["data_offsets"]
+        if not all(type(n) is int for n in (*shape, *places)):
+            raise TypeError("sizes and places are integers")
+        start, stop = (offset + at for at in places)
     except KeyError as error:
         raise ValueError(f"{file}: the tensor {name!r} has a header with {error} missing or not known") from error
     except (TypeError, ValueError) as error:

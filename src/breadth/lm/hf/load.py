@@ -51,15 +51,17 @@ def load(
         FileNotFoundError: if the folder, config.json or a shard is not there.
         ValueError: if the family or a setting is not known; weights are pickled, truncated, mislabelled, NaN, of
             another shape, missing or left over. The message names the first tensor to blame.
-        TypeError: if dtype is not floating point.
+            Or if the device is none that torch has here, or a weight is too large for dtype.
+        TypeError: if dtype is no floating-point type of torch.
 
     Cost: reads each byte once; memory of the model and its largest tensor.
     Deviations: of a model that also sees, only the text part is read; layers that predict further tokens (DeepSeek) are
         left out, and so are BERT's pooler and next-sentence head.
     Peer: transformers: logits of tiny models of every family, 2e-5, T5 1e-4 (A).
     """
-    if dtype is not None and not dtype.is_floating_point:
-        raise TypeError(f"dtype must be floating point, got {dtype}")
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(f"dtype must be a floating-point type such as torch.bfloat16, got {dtype!r}")
+    place = _usable(device)
     folder = Path(path)
     told = read_json(folder / "config.json")
     family, config = read_config(told)
@@ -69,11 +71,18 @@ def load(
     config = _as_stored(config, stored)
     with torch.device("meta"):
         model = LM(config)
-    fill(model, stored, dtype=dtype or stored.dtype(_embedding(names, config)), device=torch.device(device or "cpu"))
+    fill(model, stored, dtype=dtype or stored.dtype(_embedding(names, config)), device=place)
     stored.check_all_used(config)
     generation = folder / "generation_config.json"
     model.origin = Origin(folder, told, read_json(generation) if generation.exists() else {})
     return model.eval()
+
+
+def _usable(device: torch.device | str | None) -> torch.device:
+    try:
+        return torch.empty(0, device=device or "cpu").device
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch that was built without it
+        raise ValueError(f"device must be one that torch has here, got {str(device)!r}: {error}") from error
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -87,7 +96,7 @@ def read_json(file: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{file} is not there; a checkpoint is a folder with config.json and safetensors")
     try:
         told = json.loads(file.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} holds no JSON: {error}") from error
     if not isinstance(told, dict):
         raise ValueError(f"{file} must hold a JSON object, got {type(told).__name__}")
@@ -155,6 +164,8 @@ def _assemble(
     for part in parts:
         asked = torch.Size(_shape_at(shape, part))
         theirs = stored.read(part.name, shape_of_theirs(asked, part.layouts), dtype)
+        if dtype == torch.float16 and theirs.dtype != dtype and max(map(abs, theirs.aminmax())) > 65504:
+            raise ValueError(f"the tensor {part.name!r} holds numbers that are too large for {dtype}")
         ours = to_ours(theirs, part.layouts, config)
         if len(parts) == 1 and ours.dtype == dtype and ours.device == device and ours.is_contiguous():
             return ours  # in memory of its own already
