@@ -101,7 +101,7 @@ class WordNet:
     def _names(self, offset: int, part: str) -> list[str]:
         data = self._data[part]
         fields = data[offset : data.index(b"\n", offset)].decode("utf-8").split()
-        if int(fields[0]) != offset:
+        if fields[:1] != [f"{offset:08d}"]:
             raise ValueError(f"{self.path / f'data.{part}'} has no set of synonyms at {offset}; index and data differ")
         return [name.partition("(")[0] for name in fields[4 : 4 + 2 * int(fields[3], 16) : 2]]  # as in galore(ip)
 
