@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from breadth.lm.config import MLA, Layer, LMConfig, MoE, Rope
     from breadth.lm.constrained import Trie, choose
     from breadth.lm.contrastive import contrast, contrastive_scores, degeneration_penalty
+    from breadth.lm.flamingo import Flamingo, GatedCrossAttention, PerceiverResampler
     from breadth.lm.gates import ThresholdGate, TokenGate, gated_softmax, keep_loss
     from breadth.lm.generation import generate, stream
     from breadth.lm.heads import (
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     )
     from breadth.lm.hf.load import load
     from breadth.lm.hf.save import save
+    from breadth.lm.hf.vision import load_vision
     from breadth.lm.infilling import blank_infilling, draw_spans
     from breadth.lm.layout import columns_
     from breadth.lm.lazy import LazyLM
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     )
     from breadth.lm.stopping import ClassifierStop, SimilarityStop, StopStrings
     from breadth.lm.streaming import Generation, Piece, Stream
+    from breadth.lm.vision import Projector, VisionConfig, VisionLM, VisionTower
 
 __all__ = [
     "LM",
@@ -63,6 +66,8 @@ __all__ = [
     "Cache",
     "ClassifierStop",
     "Experts",
+    "Flamingo",
+    "GatedCrossAttention",
     "Generation",
     "LMConfig",
     "Layer",
@@ -70,9 +75,11 @@ __all__ = [
     "MoE",
     "NextSentence",
     "Options",
+    "PerceiverResampler",
     "Perplexity",
     "Piece",
     "Pipeline",
+    "Projector",
     "Prune",
     "Rope",
     "Routing",
@@ -87,6 +94,9 @@ __all__ = [
     "TokenGate",
     "TokenTagger",
     "Trie",
+    "VisionConfig",
+    "VisionLM",
+    "VisionTower",
     "attention_importance",
     "balance_",
     "beam_search",
@@ -108,6 +118,7 @@ __all__ = [
     "load",
     "load_balancing_loss",
     "load_options",
+    "load_vision",
     "min_p",
     "no_repeat_ngram",
     "perplexity",
@@ -134,6 +145,7 @@ _MODULES = {
     "config": ("MLA", "LMConfig", "Layer", "MoE", "Rope"),
     "constrained": ("Trie", "choose"),
     "contrastive": ("contrast", "contrastive_scores", "degeneration_penalty"),
+    "flamingo": ("Flamingo", "GatedCrossAttention", "PerceiverResampler"),
     "gates": ("ThresholdGate", "TokenGate", "gated_softmax", "keep_loss"),
     "generation": ("generate", "stream"),
     "heads": (
@@ -146,6 +158,7 @@ _MODULES = {
     ),
     "hf.load": ("load",),
     "hf.save": ("save",),
+    "hf.vision": ("load_vision",),
     "infilling": ("blank_infilling", "draw_spans"),
     "layout": ("columns_",),
     "lazy": ("LazyLM",),
@@ -176,5 +189,6 @@ _MODULES = {
     ),
     "stopping": ("ClassifierStop", "SimilarityStop", "StopStrings"),
     "streaming": ("Generation", "Piece", "Stream"),
+    "vision": ("Projector", "VisionConfig", "VisionLM", "VisionTower"),
 }
 __getattr__, __dir__ = lazy_names(__name__, _MODULES, needs=("torch", "safetensors"))

@@ -14,7 +14,7 @@ Score = Literal["softmax", "sigmoid"]
 NormKind = Literal["rms", "layer"]
 Placement = Literal["pre", "post", "both", "residual"]
 QKNormKind = Literal["head", "full"]
-Activation = Literal["silu", "relu", "gelu", "gelu_tanh", "quick_gelu", "clamped_swiglu"]
+Activation = Literal["silu", "relu", "squared_relu", "gelu", "gelu_tanh", "quick_gelu", "clamped_swiglu"]
 
 
 @dataclass(frozen=True)
@@ -222,6 +222,8 @@ class LMConfig:
         logit_softcap: bounds logits as softcap does scores.
         mlm_head: a linear map, activation and norm before the head, which has a bias.
         encoder: of an encoder-decoder; its embedding is the decoder's.
+        embed_dropout, attention_dropout, residual_dropout: shares dropped in training: of the embeddings, of
+            attention's probabilities, and of what a layer's parts add to the stream. In evaluation nothing is dropped.
 
     Raises:
         ValueError: if a number is out of its range, or fields contradict each other; the message names the field.
@@ -268,6 +270,9 @@ class LMConfig:
     logit_softcap: float | None = None
     mlm_head: bool = False
     encoder: LMConfig | None = None
+    embed_dropout: float = 0.0
+    attention_dropout: float = 0.0
+    residual_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         sizes = ("vocab_size", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "context_length")
@@ -287,6 +292,9 @@ class LMConfig:
         for name in ("norm_eps", "embed_scale", "logit_scale"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ValueError(f"LMConfig.{name} must be >= 0 and finite, got {getattr(self, name)}")
+        for name in ("embed_dropout", "attention_dropout", "residual_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"LMConfig.{name} must be in [0, 1), got {getattr(self, name)}")
         for name in ("attention_scale", "softcap", "logit_softcap"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

@@ -15,6 +15,7 @@ from breadth.nn.gated import clamped_swiglu
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "relu": F.relu,
+    "squared_relu": lambda x: F.relu(x).square(),
     "gelu": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
@@ -58,6 +59,7 @@ class FeedForward(nn.Module):
         down: back to d_model.
 
     References: Vaswani et al. 2017, arXiv:1706.03762, eq. 2; Shazeer 2020, arXiv:2002.05202, eq. 6.
+    Peer: transformers' layer of each family, with the same weights, as a part of the model, float32, 2e-5 (A).
     """
 
     def __init__(self, config: LMConfig, d_ff: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,8 @@ from breadth.lm.moe import Experts
 from breadth.lm.rotary import Rotary
 from breadth.lm.step import Step, real_positions
 from breadth.nn.positions import RelativePositionBias, sinusoidal
+
+Change = Callable[[int, Tensor], Tensor]  # of what goes into the layer with this index
 
 
 class Stack(nn.Module):
@@ -51,9 +54,12 @@ class Stack(nn.Module):
         """What the layers share in a call on x: see `Step`."""
         return Step(self.config, x, self.rotaries, self.relative, **given)
 
-    def forward(self, x: Tensor, step: Step, *, outputs: list[Tensor] | None = None) -> Tensor:
-        """(B, T, d_model) through all layers; outputs gathers what goes into each."""
-        for block in self.blocks:
+    def forward(
+        self, x: Tensor, step: Step, *, outputs: list[Tensor] | None = None, before: Change | None = None
+    ) -> Tensor:
+        """(B, T, d_model) through all layers; before changes what goes into each, and outputs gathers it."""
+        for index, block in enumerate(self.blocks):
+            x = x if before is None else before(index, x)
             if outputs is not None:
                 outputs.append(x)
             x = block(x, step)
@@ -183,7 +189,7 @@ class LM(nn.Module):
             raise ValueError("source is given to a model that has no encoder")
         check_ids("source", source, self.config.vocab_size)
         valid = without_padding("source_valid", valid, source.shape[0], source.shape[1])
-        x = self.embed_ids(source)
+        x = nn.functional.dropout(self.embed_ids(source), self.encoder.config.embed_dropout, self.training)
         return self.encoder(x, self.encoder.step(x, valid=valid))
 
     def forward(
@@ -201,6 +207,7 @@ class LM(nn.Module):
         source_valid: Tensor | None = None,
         memory: Tensor | None = None,
         memory_valid: Tensor | None = None,
+        before: Change | None = None,
         last: bool = False,
         hidden: bool = False,
     ) -> Any:
@@ -219,6 +226,7 @@ class LM(nn.Module):
             inputs: (B, T, d_model), in place of ids: what `embed_ids` gives, or something else, as of an image.
             source, source_valid: ids of the encoder, and which are no padding.
             memory, memory_valid: what `encode` made of a source, in its place.
+            before: called with each layer's index and input; what it gives goes in instead.
             last: only of the last position: (B, 1, vocabulary).
             hidden: also give the normalised states of all positions, (B, T, d_model).
 
@@ -235,18 +243,18 @@ class LM(nn.Module):
                 raise ValueError("source and memory are given: give one of them")
             memory, memory_valid = self.encode(source, source_valid), source_valid
         if cache is None:
-            x = self._states(ids, inputs, None, valid, positions, spans, types, mask, memory, memory_valid)
+            x = self._states(ids, inputs, None, valid, positions, spans, types, mask, memory, memory_valid, before)
             return self._answer(x, last=last, hidden=hidden)
         new = ids if ids is not None else inputs
         if cache.capacity is not None and new is not None:
-            if not all(each is None for each in (valid, positions, spans, types, mask)):
-                raise ValueError("a cache with start tokens takes no valid, positions, spans, types and mask")
+            if not all(each is None for each in (valid, positions, spans, types, mask, before)):
+                raise ValueError("a cache with start tokens takes no valid, positions, spans, types, mask and before")
             pieces = _pieces(cache, new.shape[-1 if inputs is None else -2])
             if len(pieces) > 1:  # each token sees other ones, and at other places
                 given = {"cache": cache, "memory": memory, "memory_valid": memory_valid}
                 return self._in_pieces(pieces, ids, inputs, given, last=last, hidden=hidden)
         with torch.no_grad():
-            x = self._states(ids, inputs, cache, valid, positions, spans, types, mask, memory, memory_valid)
+            x = self._states(ids, inputs, cache, valid, positions, spans, types, mask, memory, memory_valid, before)
             cache.commit(x.shape[1])
             return self._answer(x, last=last, hidden=hidden)
 
@@ -282,6 +290,7 @@ class LM(nn.Module):
         mask: Tensor | None,
         memory: Tensor | None,
         memory_valid: Tensor | None,
+        before: Change | None = None,
     ) -> Tensor:
         if (ids is None) == (inputs is None):
             raise ValueError("give either ids or inputs")
@@ -315,7 +324,7 @@ class LM(nn.Module):
             memory=memory,
             memory_valid=without_padding("memory_valid", memory_valid, batch, -1),
         )
-        return self.decoder(x, step)
+        return self.decoder(x, step, before=before)
 
     def _placed(
         self,
@@ -344,7 +353,8 @@ class LM(nn.Module):
                 x = x + sinusoidal(places, x.shape[-1], dtype=x.dtype)
         if self.spans is not None:
             x = x + (self.spans.weight[0] if spans is None else self.spans(spans))
-        return x if self.embed_norm is None else self.embed_norm(x)
+        x = x if self.embed_norm is None else self.embed_norm(x)
+        return nn.functional.dropout(x, self.config.embed_dropout, self.training)
 
     def _in_pieces(
         self,

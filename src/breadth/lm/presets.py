@@ -212,6 +212,14 @@ def preset(name: str) -> LMConfig:
 
     Raises:
         ValueError: if there is none of the name; the message names those there are.
+
+    References: Radford et al. 2019 (GPT-2); Devlin et al. 2018, arXiv:1810.04805 (BERT); Raffel et al. 2019,
+        arXiv:1910.10683 (T5); Chowdhery et al. 2022, arXiv:2204.02311 (PaLM); Du et al. 2022, arXiv:2103.10360 (GLM);
+        Grattafiori et al. 2024, arXiv:2407.21783 (Llama 3); Meta 2025 (Llama 4); OLMo Team 2024, arXiv:2501.00656;
+        Gemma Team 2025, arXiv:2503.19786 (Gemma 3); Yang et al. 2025, arXiv:2505.09388 (Qwen 3); Hugging Face 2025
+        (SmolLM3); DeepSeek-AI 2024, arXiv:2412.19437 (V3); Kimi Team 2025, arXiv:2507.20534 (K2); OpenAI 2025,
+        arXiv:2508.10925 (GPT-OSS).
+    Peer: published counts of parameters, total and active, 0.1 % and 3 % (B).
     """
     if name not in PRESETS:
         raise ValueError(f"name must be one of {', '.join(PRESETS)}, got {name!r}")

@@ -19,6 +19,7 @@ from tests.lm.hf.test_load_peers import tolerance
 from tests.lm.hf.tiny import VOCAB
 
 SIZES = {"vocab_size", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff"}  # other tensors: see below
+DROPOUTS = {"embed_dropout", "attention_dropout", "residual_dropout"}  # in training alone: see below
 MOE_SIZES, MLA_SIZES = {"n_experts", "d_ff"}, {"kv_rank", "nope_dim", "rope_dim", "v_dim"}
 
 Change = Callable[[LMConfig], LMConfig]
@@ -165,8 +166,25 @@ def test_a_changed_switch_moves_the_logits(original, kind, field, name, change):
 
 @pytest.mark.parametrize("kind", CHANGES, ids=lambda kind: kind.__name__)
 def test_every_field_is_changed_or_is_a_size(kind):
-    sizes = {LMConfig: SIZES | {"context_length"}, MoE: MOE_SIZES, MLA: MLA_SIZES}.get(kind, set())
+    sizes = {LMConfig: SIZES | DROPOUTS | {"context_length"}, MoE: MOE_SIZES, MLA: MLA_SIZES}.get(kind, set())
     assert {field.name for field in fields(kind)} == set(CHANGES[kind]) | sizes
+
+
+@pytest.mark.parametrize("field", sorted(DROPOUTS))
+@pytest.mark.parametrize("name", ["llama", "falcon", "bert", "t5", "deepseek_v3", "gemma3"])
+def test_a_changed_dropout_moves_the_logits_in_training_alone(original, name, field):
+    model, reference = original(name)
+    encoder = None if model.config.encoder is None else replace(model.config.encoder, **{field: 0.3})
+    still = dict.fromkeys(DROPOUTS, 0.0)
+    for stack in ("decoder", "encoder"):
+        if stack == "encoder" and encoder is None:
+            continue
+        changed = {field: 0.3} if stack == "decoder" else {"encoder": encoder}
+        other = with_weights_of(model, replace(model.config, **(still | changed)))
+        assert torch.equal(logits(other), reference)
+        torch.manual_seed(0)
+        moved = (logits(other.train()) - reference).abs().max().item()
+        assert moved >= 20 * tolerance(name), f"{field} of the {stack} moves {name} by {moved:.1e}"
 
 
 @pytest.mark.parametrize("field", sorted(SIZES))

@@ -45,6 +45,9 @@ def read_gpt2(told: Json) -> LMConfig:
         gated=False,
         learned_positions=context,
         tied=bool(told.get("tie_word_embeddings", True)),
+        embed_dropout=told.get("embd_pdrop", 0.1),
+        attention_dropout=told.get("attn_pdrop", 0.1),
+        residual_dropout=told.get("resid_pdrop", 0.1),
     )
 
 
@@ -63,6 +66,9 @@ def write_gpt2(config: LMConfig) -> dict[str, Any]:
         "n_ctx": config.learned_positions,
         "layer_norm_epsilon": config.norm_eps,
         "activation_function": "gelu_new" if name == "gelu_pytorch_tanh" else name,
+        "embd_pdrop": config.embed_dropout,
+        "attn_pdrop": config.attention_dropout,
+        "resid_pdrop": config.residual_dropout,
         "tie_word_embeddings": config.tied,
     }
 
@@ -97,6 +103,9 @@ def read_bert(told: Json) -> LMConfig:
         token_types=told.get("type_vocab_size", 2),
         tied=bool(told.get("tie_word_embeddings", True)),
         mlm_head="BertModel" not in (told.get("architectures") or ()),
+        embed_dropout=told.get("hidden_dropout_prob", 0.1),
+        attention_dropout=told.get("attention_probs_dropout_prob", 0.1),
+        residual_dropout=told.get("hidden_dropout_prob", 0.1),
     )
 
 
@@ -115,6 +124,8 @@ def write_bert(config: LMConfig) -> dict[str, Any]:
         "layer_norm_eps": config.norm_eps,
         "hidden_act": their_activation(config),
         "position_embedding_type": "absolute",
+        "hidden_dropout_prob": config.residual_dropout,
+        "attention_probs_dropout_prob": config.attention_dropout,
         "tie_word_embeddings": config.tied,
     }
 

@@ -29,9 +29,15 @@ class Family:
     head_tells: bool = False
 
     def has(self, told: Json, config: LMConfig) -> bool:
-        """Whether a `config.json` of the family describes a model."""
+        """Whether a `config.json` of the family describes a model, dropout aside: it is of training alone."""
         read = self.read(told)
-        return same(replace(read, tied=config.tied) if self.head_tells else read, config)
+        read = replace(read, tied=config.tied) if self.head_tells else read
+        return same(_without_dropout(read), _without_dropout(config))
+
+
+def _without_dropout(config: LMConfig) -> LMConfig:
+    inner = None if config.encoder is None else _without_dropout(config.encoder)
+    return replace(config, encoder=inner, embed_dropout=0.0, attention_dropout=0.0, residual_dropout=0.0)
 
 
 FAMILIES: dict[str, Family] = {

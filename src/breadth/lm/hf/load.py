@@ -55,30 +55,42 @@ def load(
         TypeError: if dtype is no floating-point type of torch.
 
     Cost: reads each byte once; memory of the model and its largest tensor.
-    Deviations: of a model that also sees, only the text part is read; layers that predict further tokens (DeepSeek) are
-        left out, and so are BERT's pooler and next-sentence head.
+    Deviations: of a model that also sees, only the text part is read (`load_vision` reads both); layers that predict
+        further tokens (DeepSeek) are left out, and so are BERT's pooler and next-sentence head.
+    References: Touvron et al. 2023, arXiv:2302.13971; Devlin et al. 2018, arXiv:1810.04805; Raffel et al. 2019,
+        arXiv:1910.10683; Radford et al. 2019 (GPT-2); each family's report: Grattafiori et al. 2024, arXiv:2407.21783
+        (Llama 3); Yang et al. 2025, arXiv:2505.09388 (Qwen 3); OLMo Team 2024, arXiv:2501.00656; Gemma Team 2025,
+        arXiv:2503.19786; DeepSeek-AI 2024, arXiv:2412.19437; Kimi Team 2025, arXiv:2507.20534; OpenAI 2025,
+        arXiv:2508.10925 (GPT-OSS); GLM Team 2024, arXiv:2406.12793 (GLM-4).
     Peer: transformers: logits of tiny models of every family, 2e-5, T5 1e-4 (A).
     """
-    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise TypeError(f"dtype must be a floating-point type such as torch.bfloat16, got {dtype!r}")
-    place = _usable(device)
+    place = check_target(dtype, device)
     folder = Path(path)
     told = read_json(folder / "config.json")
     family, config = read_config(told)
     checkpoint = Checkpoint(folder)
     names = names_of(family.name, config)
     stored = Stored(checkpoint, names, told.get("quantization_config"))
-    config = _as_stored(config, stored)
+    config = as_stored(config, stored)
     with torch.device("meta"):
         model = LM(config)
-    fill(model, stored, dtype=dtype or stored.dtype(_embedding(names, config)), device=place)
+    fill(
+        model,
+        config,
+        stored,
+        dtype=dtype or stored.dtype(embedding_name(names, config)),
+        device=place,
+    )
     stored.check_all_used(config)
     generation = folder / "generation_config.json"
     model.origin = Origin(folder, told, read_json(generation) if generation.exists() else {})
     return model.eval()
 
 
-def _usable(device: torch.device | str | None) -> torch.device:
+def check_target(dtype: torch.dtype | None, device: torch.device | str | None) -> torch.device:
+    """The device that weights go to; it and their type must be such as torch has here."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(f"dtype must be a floating-point type such as torch.bfloat16, got {dtype!r}")
     try:
         return torch.empty(0, device=device or "cpu").device
     except (RuntimeError, AssertionError) as error:  # the latter from a torch that was built without it
@@ -109,13 +121,14 @@ def configuration(path: str | os.PathLike[str]) -> tuple[Family, LMConfig]:
     return read_config(read_json(file / "config.json" if file.is_dir() else file))
 
 
-def _embedding(names: Names, config: LMConfig) -> str:
+def embedding_name(names: Names, config: LMConfig) -> str:
+    """Name of the embedding in a family's checkpoints."""
     return names.parts("embed.weight", torch.Size((config.vocab_size, config.d_model)), config)[0].name
 
 
-def _as_stored(config: LMConfig, stored: Stored) -> LMConfig:
+def as_stored(config: LMConfig, stored: Stored) -> LMConfig:
     """What the tensors say and config.json does not: whether the head is the embedding, and whether BERT has a head."""
-    head, embedding = stored.names.head, _embedding(stored.names, config)
+    head, embedding = stored.names.head, embedding_name(stored.names, config)
     if config.mlm_head and not any(name.startswith("cls.predictions.") for name in stored.disk):
         config = replace(config, mlm_head=False)
     if head not in stored:
@@ -134,11 +147,11 @@ def tensors_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         yield from ((name, tensor) for name, tensor in tensors if name in kept)
 
 
-def fill(model: LM, stored: Stored, *, dtype: torch.dtype, device: torch.device) -> None:
-    """Give a model without memory its tensors, one after the other."""
+def fill(model: nn.Module, config: LMConfig, stored: Stored, *, dtype: torch.dtype, device: torch.device) -> None:
+    """Give a model without memory its tensors, one after the other; config is of the layers in it."""
     for name, empty in list(tensors_of(model)):
         try:
-            parts = stored.names.parts(name, empty.shape, model.config)
+            parts = stored.names.parts(name, empty.shape, config)
         except KeyError as error:
             raise ValueError(f"the model's tensor {error} has no name in checkpoints of its family") from error
         if not parts:
@@ -146,9 +159,9 @@ def fill(model: LM, stored: Stored, *, dtype: torch.dtype, device: torch.device)
         else:
             wide = any(layout in WIDE for part in parts for layout in part.layouts)
             kind = torch.promote_types(dtype, torch.float32) if wide else dtype
-            tensor = _assemble(parts, empty.shape, stored, model.config, kind, device)
+            tensor = _assemble(parts, empty.shape, stored, config, kind, device)
         _put(model, name, tensor)
-    if model.config.tied:
+    if isinstance(model, LM) and config.tied:
         model.head.weight = model.embed.weight
 
 

@@ -8,8 +8,8 @@ from breadth.lm.hf.rules import Names, Rule
 _BLOCK, _LAYER = "decoder.blocks.{i}.", "model.layers.{i}."
 
 # a text model inside of one that sees: the two ways in which the text's names are put
-_INSIDE = ((r"^language_model\.", ""), (r"^model\.language_model\.", "model."))
-_SEEING = (r"(model\.)?(vision_tower|vision_model|multi_modal_projector)\..*",)
+INSIDE = ((r"^language_model\.", ""), (r"^model\.language_model\.", "model."))
+SEEING = (r"(model\.)?(vision_tower|vision_model|multi_modal_projector)\..*",)
 _NO_PREFIX = (r"^(?=(embed_tokens|layers|norm)\.)", "model.")  # a model saved without its head
 
 
@@ -86,8 +86,8 @@ _LLAMA = Names(_top() + _attention() + _qk_norm() + _BEFORE + _feed_forward(), (
 _OLMO2 = Names(_top() + _attention() + _qk_norm() + _BEHIND + _feed_forward(), (_NO_PREFIX,))
 _GEMMA = Names(
     _top(" less_one") + _attention() + _qk_norm(" less_one") + _AROUND + _feed_forward(),
-    (*_INSIDE, _NO_PREFIX),
-    _SEEING,
+    (*INSIDE, _NO_PREFIX),
+    SEEING,
 )
 _QWEN3_MOE = Names(_top() + _attention() + _qk_norm() + _BEFORE + _EACH_EXPERT + _feed_forward(), (_NO_PREFIX,))
 _GLM = Names(
@@ -109,8 +109,8 @@ _LLAMA4 = Names(
     )
     + _shared("feed_forward.shared_expert")
     + _feed_forward("feed_forward"),
-    (*_INSIDE, _NO_PREFIX),
-    _SEEING,
+    (*INSIDE, _NO_PREFIX),
+    SEEING,
 )
 _GPT_OSS = Names(
     _top()

@@ -15,13 +15,21 @@ ACTIVATIONS: dict[str, Activation] = {
     "silu": "silu",
     "swish": "silu",
     "relu": "relu",
+    "relu2": "squared_relu",
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
     "quick_gelu": "quick_gelu",
 }
-_THEIRS = {"silu": "silu", "relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "quick_gelu": "quick_gelu"}
+_THEIRS = {
+    "silu": "silu",
+    "relu": "relu",
+    "squared_relu": "relu2",
+    "gelu": "gelu",
+    "gelu_tanh": "gelu_pytorch_tanh",
+    "quick_gelu": "quick_gelu",
+}
 _SCALED = ("llama3", "yarn")
 
 
@@ -176,6 +184,7 @@ def read_llama(
         "ffn_bias": bool(told.get("mlp_bias", False)),
         "activation": activation(told, "hidden_act", "hidden_activation", default="silu"),
         "tied": bool(told.get("tie_word_embeddings", False)),
+        "attention_dropout": told.get("attention_dropout") or 0.0,
     }
     if len(others.get("layers", fields["layers"])) != n:
         raise Unsupported(f"num_hidden_layers is {n}, and another setting is for {len(others['layers'])} layers")
@@ -202,6 +211,7 @@ def write_llama(
         "max_position_embeddings": config.context_length,
         "rms_norm_eps": config.norm_eps,
         "attention_bias": config.qkv_bias,
+        "attention_dropout": config.attention_dropout,
         "hidden_act": their_activation(config),
         "tie_word_embeddings": config.tied,
         **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id")),  # a model by itself knows none
