@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         matthews_corrcoef,
         mcnemar,
     )
+    from breadth.metrics.agreement import cohen_kappa_score, fleiss_kappa, krippendorff_alpha
     from breadth.metrics.bert_score import BertScore, bertscore, cosine_relevance
     from breadth.metrics.bleu_score import bleu
     from breadth.metrics.calibration import Reliability, brier_score_loss, expected_calibration_error, reliability_table
@@ -38,11 +39,14 @@ if TYPE_CHECKING:
     )
     from breadth.metrics.delong import DeLong, delong_test, roc_auc_interval
     from breadth.metrics.language import bits_per_byte, perplexity
+    from breadth.metrics.latency import Latency, latency_summary, percentile, price
     from breadth.metrics.meteor_score import align_words, meteor
     from breadth.metrics.operating import OperatingPoint, operating_point
+    from breadth.metrics.preference import Likert, WinRate, likert_summary, win_rate, win_rate_matrix
     from breadth.metrics.qa import exact_match, normalize_answer, token_f1
     from breadth.metrics.ranking import dcg_score, ndcg_score
     from breadth.metrics.rates import ABTest, ab_test, click_through_rate, conversion_rate, proportion
+    from breadth.metrics.ratings import Ratings, bradley_terry, elo
     from breadth.metrics.recommend import (
         hit_rate_at_k,
         mean_average_precision,
@@ -75,6 +79,11 @@ _MODULES = {
         "log_loss",
         "matthews_corrcoef",
         "mcnemar",
+    ),
+    "agreement": (
+        "cohen_kappa_score",
+        "fleiss_kappa",
+        "krippendorff_alpha",
     ),
     "bert_score": (
         "BertScore",
@@ -114,6 +123,12 @@ _MODULES = {
         "bits_per_byte",
         "perplexity",
     ),
+    "latency": (
+        "Latency",
+        "latency_summary",
+        "percentile",
+        "price",
+    ),
     "meteor_score": (
         "align_words",
         "meteor",
@@ -121,6 +136,13 @@ _MODULES = {
     "operating": (
         "OperatingPoint",
         "operating_point",
+    ),
+    "preference": (
+        "Likert",
+        "WinRate",
+        "likert_summary",
+        "win_rate",
+        "win_rate_matrix",
     ),
     "qa": (
         "exact_match",
@@ -137,6 +159,11 @@ _MODULES = {
         "click_through_rate",
         "conversion_rate",
         "proportion",
+    ),
+    "ratings": (
+        "Ratings",
+        "bradley_terry",
+        "elo",
     ),
     "recommend": (
         "hit_rate_at_k",
@@ -192,14 +219,18 @@ __all__ = [
     "ABTest",
     "BertScore",
     "DeLong",
+    "Latency",
+    "Likert",
     "McNemar",
     "OperatingPoint",
     "Paired",
+    "Ratings",
     "Reliability",
     "Rouge",
     "Score",
     "Span",
     "TextScore",
+    "WinRate",
     "WordNet",
     "ab_test",
     "accuracy_score",
@@ -211,20 +242,27 @@ __all__ = [
     "bertscore",
     "bits_per_byte",
     "bleu",
+    "bradley_terry",
     "brier_score_loss",
     "chrf",
     "click_through_rate",
+    "cohen_kappa_score",
     "confusion_matrix",
     "conversion_rate",
     "cosine_relevance",
     "dcg_score",
     "delong_test",
+    "elo",
     "exact_match",
     "expected_calibration_error",
     "f1_score",
     "false_positive_rate",
     "fbeta_score",
+    "fleiss_kappa",
     "hit_rate_at_k",
+    "krippendorff_alpha",
+    "latency_summary",
+    "likert_summary",
     "load_wordnet",
     "log_loss",
     "matthews_corrcoef",
@@ -242,11 +280,13 @@ __all__ = [
     "operating_point",
     "paired",
     "paired_test",
+    "percentile",
     "perplexity",
     "precision_at_k",
     "precision_recall_curve",
     "precision_recall_fscore_support",
     "precision_score",
+    "price",
     "proportion",
     "r2_score",
     "read_spans",
@@ -268,5 +308,7 @@ __all__ = [
     "token_f1",
     "tokenized",
     "top_k",
+    "win_rate",
+    "win_rate_matrix",
 ]
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)
