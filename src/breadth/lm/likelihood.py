@@ -47,7 +47,6 @@ def token_logprobs(model: Any, ids: Tensor, *, valid: Tensor | None = None) -> T
     return found if valid is None else found.masked_fill(~(valid[:, 1:] & valid[:, :-1]), 0.0)
 
 
-@torch.no_grad()
 def perplexity(
     model: Any, ids: Tensor | Sequence[int], *, context: int | None = None, stride: int | None = None
 ) -> Perplexity:
@@ -86,7 +85,8 @@ def perplexity(
     parts, done, start = [], 1, 0  # done: tokens that have been counted, or are the first
     while done < len(text):
         end = min(start + context, len(text))
-        found = token_logprobs(model, text[None, start:end])[0]  # of tokens start + 1 .. end - 1
+        with torch.no_grad():
+            found = token_logprobs(model, text[None, start:end])[0]  # of tokens start + 1 .. end - 1
         parts.append(found[done - start - 1 :].double())
         done, start = end, start + stride
     total = float(torch.cat(parts).sum())

@@ -196,7 +196,6 @@ def load_balancing_loss(routing: Routing, *, valid: Tensor | None = None) -> Ten
     return n * (share * probability).sum()
 
 
-@torch.no_grad()
 def balance_(correction: Tensor, chosen: Tensor, *, rate: float = 0.001) -> Tensor:
     """Raise the correction of experts with less than the mean load by rate, and lower that of those with more.
 
@@ -220,5 +219,6 @@ def balance_(correction: Tensor, chosen: Tensor, *, rate: float = 0.001) -> Tens
     """
     if not rate >= 0:
         raise ValueError(f"rate must be >= 0, got {rate}")
-    load = torch.bincount(chosen.flatten(), minlength=len(correction)).to(correction.dtype)
-    return correction.add_((load.mean() - load).sign(), alpha=rate)
+    with torch.no_grad():
+        load = torch.bincount(chosen.flatten(), minlength=len(correction)).to(correction.dtype)
+        return correction.add_((load.mean() - load).sign(), alpha=rate)
