@@ -42,7 +42,7 @@ def test_the_exact_implicit_solver_lowers_its_objective_in_every_iteration():
     X = np.random.default_rng(0).integers(0, 3, size=(40, 30)) * (np.random.default_rng(1).random((40, 30)) < 0.2)
     seen = []
     ImplicitALS(5, iterations=6, solver="cholesky", dtype="float64", random_state=0).fit(
-        X, callback=lambda _, model: seen.append(model._objective(model._by_user))
+        X, callback=lambda _, model: seen.append(model.objective_of(X))
     )
     assert len(seen) == 6
     assert (np.diff(seen) < 0).all()

@@ -126,7 +126,7 @@ class ImplicitALS(BaseEstimator):
                     )
                 if callback is not None and callback(iteration, self) is True:
                     break
-            self.objective_ = self._objective(by_user)
+        self.objective_ = self._objective(by_user)
         return self
 
     def _check_parameters(self) -> None:
@@ -180,6 +180,15 @@ class ImplicitALS(BaseEstimator):
     def _shared(self, columns: NDArray) -> NDArray[np.float64]:
         """Y'Y + regularization I."""
         return np.asarray(columns.T @ columns, dtype=np.float64) + self.regularization * np.eye(self.factors)
+
+    def objective_of(self, X: Any) -> float:
+        """The sum that is minimised, of the factors as they are, on interactions of as many users and items."""
+        check_is_fitted(self)
+        matrix = self._weighted(X)
+        wanted = (len(self.user_factors_), len(self.item_factors_))
+        if matrix.shape != wanted:
+            raise ValueError(f"X must have the shape of the factors, {wanted}, got {matrix.shape}")
+        return self._objective(matrix)
 
     def _objective(self, matrix: sp.csr_array) -> float:
         x, y = self.user_factors_, self.item_factors_
