@@ -32,6 +32,7 @@ MODULES = (
     "attention",
     "control",
     "decoding",
+    "recommenders",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 SMOKE = "Smoke run: tiny sizes, no cold start. It shows that everything runs; no figure here means anything."
