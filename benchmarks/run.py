@@ -33,6 +33,7 @@ MODULES = (
     "control",
     "decoding",
     "recommenders",
+    "metrics",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 SMOKE = "Smoke run: tiny sizes, no cold start. It shows that everything runs; no figure here means anything."
