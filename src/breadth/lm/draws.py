@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ class Uniforms:
         kind: keeps streams apart that serve different purposes in one row.
 
     Raises:
+        TypeError: if a seed is no integer.
         ValueError: if there are not as many seeds as rows, or one is negative.
 
     Cost: O(1) amortised for a number.
@@ -32,8 +34,10 @@ class Uniforms:
     """
 
     def __init__(self, seed: int | Sequence[int], rows: int, *, kind: int = 0) -> None:
-        if isinstance(seed, int):
-            keys = [(seed, row) for row in range(rows)]
+        if not all(isinstance(one, Integral) for one in (seed if isinstance(seed, Sequence) else [seed])):
+            raise TypeError(f"seed must be an integer, or one for each row, got {seed!r}")
+        if isinstance(seed, int | Integral):
+            keys = [(int(seed), row) for row in range(rows)]
         elif len(seed) != rows:
             raise ValueError(f"seed must be one number or one for each of {rows} rows, got {len(seed)}")
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any, cast
 
 import torch
@@ -79,29 +78,21 @@ def generate(
     In production: use it on one machine for research and batch work; vLLM where many requests come in at once.
     """
     options = make_options(changes, options)
+    given: dict[str, Any] = {
+        "valid": valid, "options": options, "tokenizer": tokenizer, "callback": callback, "amateur": amateur,
+        "source": source, "prefill_chunk": prefill_chunk,
+    }  # fmt: skip
     if options.num_beams == 1:
-        given = {"draft": draft, "amateur": amateur, "cache": cache, "prefill_chunk": prefill_chunk}
-        found = stream(
-            model,
-            ids,
-            valid=valid,
-            options=options,
-            tokenizer=tokenizer,
-            seed=seed,
-            callback=callback,
-            source=source,
-            **given,
-        )
+        found = stream(model, ids, seed=seed, draft=draft, cache=cache, **given)
         for _ in found:
             pass
         return found.result()
     for name, value in (("draft", draft), ("cache", cache)):
         if value is not None:
             raise ValueError(f"{name} does not go with num_beams={options.num_beams}")
+    _check_others(options, draft, amateur)
     with torch.inference_mode():
-        prompts, reader, stops = _begin(
-            model, ids, valid, options, tokenizer, callback, source, amateur=amateur, prefill_chunk=prefill_chunk
-        )
+        prompts, reader, stops = _begin(model, ids, **given)
         return beam_search(
             reader,
             [prompt.tolist() for prompt in prompts],
@@ -143,26 +134,13 @@ def stream(
     options = make_options(changes, options)
     if options.num_beams > 1:
         raise ValueError("num_beams > 1 cannot be streamed: which beam is best is known at the end; call generate")
-    alpha = options.penalty_alpha
-    for name, value in (("draft", draft), ("amateur", amateur)):
-        if alpha is not None and value is not None:
-            raise ValueError(f"penalty_alpha is contrastive search, which takes no {name}")
-    if draft is not None and amateur is not None:
-        raise ValueError("draft and amateur contradict each other: give one of them")
+    _check_others(options, draft, amateur)
     with torch.inference_mode():
         prompts, reader, stops = _begin(
-            model,
-            ids,
-            valid,
-            options,
-            tokenizer,
-            callback,
-            source,
-            cache=cache,
-            amateur=amateur,
-            prefill_chunk=prefill_chunk,
-        )
-    copies = options.num_return_sequences
+            model, ids, valid=valid, options=options, tokenizer=tokenizer, callback=callback, source=source,
+            cache=cache, amateur=amateur, prefill_chunk=prefill_chunk,
+        )  # fmt: skip
+    alpha, copies = options.penalty_alpha, options.num_return_sequences
     rows = [prompt.tolist() for prompt in prompts for _ in range(copies)]
     if seed is None and options.samples:
         seed = int(torch.randint(2**31, ()))
@@ -242,8 +220,8 @@ class NextToken:
         for r, *choice in zip(self._rows, tokens.tolist(), logprobs.tolist(), drawn.tolist(), strict=True):
             if live[r]:
                 found[r] = [Choice(*choice)]
-                if math.isnan(choice[1]):
-                    raise ValueError(f"logits of row {r} hold NaN, or nothing but -inf")
+                if math.isnan(choice[1]) or math.isnan(choice[2]):
+                    raise ValueError(f"logits of row {r} hold NaN, or leave no token to choose")
         reader.append(tokens)
         return found
 
@@ -261,20 +239,39 @@ def logprobs_of(logits: Tensor, tokens: Tensor) -> Tensor:
     return logits.gather(-1, tokens[:, None]).squeeze(-1) - logits.logsumexp(-1)
 
 
+def _check_others(options: Options, draft: Any, amateur: Any) -> None:
+    """Other models beside options that have no use for them, and the other way round."""
+    for name, value in (("draft", draft), ("amateur", amateur)):
+        if options.penalty_alpha is not None and value is not None:
+            raise ValueError(f"penalty_alpha is contrastive search, which takes no {name}")
+    if draft is not None and amateur is not None:
+        raise ValueError("draft and amateur contradict each other: give one of them")
+    of_others = {"draft_tokens": ("draft", draft), "contrast_alpha": ("amateur", amateur)}
+    of_others["amateur_temperature"] = of_others["contrast_alpha"]
+    for option, (name, value) in of_others.items():
+        if value is None and getattr(options, option) != getattr(Options, option):
+            raise ValueError(f"{option}={getattr(options, option)} needs {name}, a second model")
+
+
 def _begin(
     model: Any,
     ids: Prompts,
+    *,
     valid: Tensor | None,
     options: Options,
     tokenizer: Any,
     callback: Callback | None,
     source: Prompts | None,
-    *,
     amateur: Any = None,
     cache: Any = None,
     prefill_chunk: int | None = None,
 ) -> tuple[list[Tensor], Reader, Stops]:
     """Prompts as rows, what reads them, and what ends them."""
+    if not hasattr(model, "make_cache"):
+        raise TypeError(f"model must be a breadth.lm.LM, as load(folder) gives it, got {type(model).__name__}")
+    outside = [token for token in options.ends if token >= model.config.vocab_size]
+    if outside:
+        raise ValueError(f"eos_token_id holds {outside[0]}, outside the vocabulary of {model.config.vocab_size} tokens")
     prompts = as_rows(ids, valid, tokenizer)
     if options.stops and tokenizer is None:
         raise ValueError("stop_strings need a tokenizer, since they are looked for in the text")
@@ -312,20 +309,23 @@ def as_rows(ids: Prompts, valid: Tensor | None = None, tokenizer: Any = None) ->
 
     Raises:
         ValueError: if texts come without a tokenizer, ids are no integers, or valid does not fit.
+        TypeError: if ids are nothing of these.
     """
     if isinstance(ids, str):
         ids = [ids]
     if not isinstance(ids, Tensor):
+        if not hasattr(ids, "__len__"):
+            raise TypeError(f"ids must be ids, lists of ids, a tensor or texts, got {type(ids).__name__}")
         if len(ids) and isinstance(ids[0], str):
             if tokenizer is None:
                 raise ValueError("ids are text, and no tokenizer is given to encode it with")
             ids = [tokenizer.encode(text) for text in ids]
-        if len(ids) == 0 or isinstance(ids[0], Integral):
+        if len(ids) == 0 or not hasattr(ids[0], "__len__"):
             ids = [cast(Sequence[int], ids)]
         if valid is not None:
             raise ValueError("valid is for ids in a tensor: lists may differ in length")
-        return [torch.as_tensor(row, dtype=torch.int64).reshape(-1) for row in ids]
-    if ids.is_floating_point() or ids.dim() not in (1, 2):
+        return [_row(row) for row in ids]
+    if not _are_integers(ids) or ids.dim() not in (1, 2):
         raise ValueError(f"ids must be integers of shape (batch, length), got {ids.dtype} of shape {tuple(ids.shape)}")
     rows = ids.long() if ids.dim() == 2 else ids.long()[None]
     if valid is None:
@@ -333,6 +333,21 @@ def as_rows(ids: Prompts, valid: Tensor | None = None, tokenizer: Any = None) ->
     if valid.shape != rows.shape:
         raise ValueError(f"valid must have the shape of ids, {tuple(rows.shape)}, got {tuple(valid.shape)}")
     return [row[keep.bool()] for row, keep in zip(rows, valid, strict=True)]
+
+
+def _row(ids: Any) -> Tensor:
+    """One prompt, int64, shape (length,)."""
+    try:
+        row = torch.as_tensor(ids) if len(ids) else torch.zeros(0, dtype=torch.int64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"ids must be integers, got {ids!r}") from error
+    if row.dim() != 1 or not _are_integers(row):
+        raise ValueError(f"ids must be rows of integers, got {row.dtype} of shape {tuple(row.shape)}")
+    return row.long()
+
+
+def _are_integers(ids: Tensor) -> bool:
+    return not (ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool)
 
 
 def _same_vocabulary(name: str, other: Any, model: Any) -> None:

@@ -8,12 +8,17 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
 from breadth.lm.pipeline import Pipeline, Step
 
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
+WHOLE = (
+    "max_new_tokens", "min_new_tokens", "top_k", "no_repeat_ngram_size", "num_beams", "num_return_sequences",
+    "draft_tokens",
+)  # fmt: skip
 PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty", "no_repeat_ngram_size")
 
 
@@ -90,6 +95,10 @@ class Options:
         self._check_contradictions()
 
     def _check_ranges(self) -> None:
+        for name in WHOLE:
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+                raise ValueError(f"{name} must be an integer, got {value!r}")
         for name in ("max_new_tokens", "num_beams", "num_return_sequences", "draft_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -112,6 +121,8 @@ class Options:
             ("max_time", 0, math.inf, False),
             ("min_new_tokens", 0, math.inf, True),
         ):
+            if not isinstance(getattr(self, name), Real | None):
+                raise ValueError(f"{name} must be a number, got {getattr(self, name)!r}")
             value = getattr(self, name)
             if value is not None and not (low <= value <= high if closed else low < value < high):
                 ends = "[]" if closed else "()"
@@ -122,8 +133,12 @@ class Options:
             raise ValueError(f"contrast_alpha must be in (0, 1], got {self.contrast_alpha}")
         if self.early_stopping not in (True, False, "never"):
             raise ValueError(f"early_stopping must be True, False or 'never', got {self.early_stopping!r}")
+        if not all(isinstance(text, str) for text in self.stops):
+            raise ValueError(f"stop_strings must be texts, got {self.stop_strings!r}")
         if "" in self.stops:
             raise ValueError("stop_strings hold an empty string, which every text holds")
+        if not all(isinstance(token, Integral) and token >= 0 for token in self.ends):
+            raise ValueError(f"eos_token_id must be one id or several, each >= 0, got {self.eos_token_id!r}")
 
     def _check_contradictions(self) -> None:
         asked = [name for name in SAMPLING if getattr(self, name) is not None]
@@ -159,6 +174,8 @@ class Options:
             doubled = [name for name in (*SAMPLING, *PENALTIES) if getattr(self, name) is not None]
             if doubled:
                 raise ValueError(f"steps stand in place of {doubled[0]}: put ({doubled[0]!r}, value) into the list")
+        if self.include_stop_strings and not self.stops:
+            raise ValueError("include_stop_strings needs stop_strings")
         if self.min_new_tokens and not self.ends:
             raise ValueError("min_new_tokens needs eos_token_id: nothing else ends a row early")
         if self.min_new_tokens and self.max_new_tokens is not None and self.min_new_tokens > self.max_new_tokens:
@@ -179,7 +196,7 @@ class Options:
     def ends(self) -> tuple[int, ...]:
         """End-of-sequence tokens."""
         given = self.eos_token_id
-        return () if given is None else (given,) if isinstance(given, int) else tuple(given)
+        return () if given is None else (given,) if isinstance(given, int | Integral) else tuple(given)
 
     @property
     def stops(self) -> tuple[str, ...]:

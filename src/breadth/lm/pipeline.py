@@ -50,7 +50,10 @@ def _allowed(history: History, logits: Tensor, value: Callable[[list[int]], list
     counted = history.counted
     left_out = torch.ones_like(logits, dtype=torch.bool)
     for r, ids in enumerate(history.ids):
-        left_out[r, value((ids if counted is None else ids[counted[r]]).tolist())] = False
+        tokens = list(value((ids if counted is None else ids[counted[r]]).tolist()))
+        if tokens and not 0 <= min(tokens) <= max(tokens) < logits.shape[1]:
+            raise ValueError(f"allowed gave {tokens}, not all of which are in the vocabulary of {logits.shape[1]}")
+        left_out[r, tokens] = False
     return logits.masked_fill(left_out, FILTERED)
 
 

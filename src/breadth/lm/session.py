@@ -52,7 +52,8 @@ class Session:
 
     Raises:
         ValueError: if a prompt is empty, holds an id outside the vocabulary or exceeds the context; if a source is
-            missing or not wanted; if a given cache and the prompts do not fit.
+            missing or not wanted; if a given cache and the prompts do not fit; if prefill_chunk < 1; if the model sees
+            both sides.
 
     Cost: `read` of n new tokens is one call of the model on n tokens.
     """
@@ -68,6 +69,10 @@ class Session:
         prefill_chunk: int | None = None,
     ) -> None:
         check_prompts(prompts, model.config.vocab_size)
+        if not getattr(model.config, "causal", True):
+            raise ValueError("model sees both sides of a token, and has no next one to give: it can only be called")
+        if prefill_chunk is not None and prefill_chunk < 1:
+            raise ValueError(f"prefill_chunk must be >= 1, or None for all at once, got {prefill_chunk}")
         self.model = model
         self.chunk = prefill_chunk
         self.ids, self._valid = pad_left(prompts, room, device_of(model))
@@ -202,6 +207,8 @@ class Session:
         if source is None:
             return {}
         check_prompts(source, self.model.config.encoder.vocab_size, "source")
+        if len(source) != len(self.ids):
+            raise ValueError(f"source must have a row for each of {len(self.ids)} prompts, got {len(source)}")
         # an encoder's positions begin on the left, so that padding is on the right
         longest = max(len(row) for row in source)
         ids = torch.zeros(len(source), longest, dtype=torch.int64, device=self.ids.device)
