@@ -22,6 +22,7 @@ from breadth.lm.accounting import (
     weight_bytes,
 )
 from breadth.lm.config import MLA, Layer, LMConfig, MoE
+from breadth.lm.hf.families import describe
 from breadth.lm.presets import PRESETS, preset, tiny
 from breadth.quant import Int4Linear, Int8Linear
 from breadth.quant.fp8 import encode_fp8
@@ -155,6 +156,11 @@ def test_the_small_one_keeps_every_switch(name):
     model = LM(small)
     given = {"source": torch.zeros(1, 5, dtype=torch.int64)} if small.encoder else {}
     assert model(torch.zeros(2 if not given else 1, 20, dtype=torch.int64), **given).isfinite().all()
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name not in ("palm-540b", "glm-10b")])
+def test_a_family_of_checkpoints_has_it_at_both_sizes(name):
+    assert describe(preset(name))[0] is describe(tiny(name))[0]
 
 
 def test_bad_input_is_named():

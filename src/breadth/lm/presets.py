@@ -38,7 +38,7 @@ def t5_base() -> LMConfig:
         layers=12 * (Layer(rope=None),), context_length=512, attention_scale=1.0, relative=(32, 128),
         activation="relu", gated=False, tied=True, logit_scale=768**-0.5,
     )  # fmt: skip
-    return replace(decoder, encoder=replace(decoder, causal=False, tied=False, logit_scale=1.0))
+    return replace(decoder, encoder=replace(decoder, causal=False, logit_scale=1.0))
 
 
 def palm_540b() -> LMConfig:
@@ -70,7 +70,7 @@ def llama_3_2_1b() -> LMConfig:
 def _llama_4(n_experts: int, *, every: int, context_length: int, rope: Rope, qk_norm: bool) -> LMConfig:
     turned = [(i + 1) % 4 != 0 for i in range(48)]
     layers = tuple(
-        Layer(rope=0 if t else None, chunk=8192 if t else None, moe=(i + 1) % every == 0, qk_norm=t)
+        Layer(rope=0 if t else None, chunk=8192 if t else None, moe=(i + 1) % every == 0, qk_norm=t and qk_norm)
         for i, t in enumerate(turned)
     )
     moe = MoE(n_experts, 1, 8192, shared_d_ff=8192, score="sigmoid", normalize=False, scale_input=True)
@@ -102,10 +102,10 @@ def olmo_2_7b() -> LMConfig:
 
 def gemma_3_4b() -> LMConfig:
     """Gemma Team 2025, arXiv:2503.19786, section 2, the text model; 3.9 billion parameters."""
-    layers = tuple(Layer(rope=1) if (i + 1) % 6 == 0 else Layer(rope=0, window=1024) for i in range(34))
+    layers = tuple(Layer(rope=0) if (i + 1) % 6 == 0 else Layer(rope=1, window=1024) for i in range(34))
     return LMConfig(
         vocab_size=262_208, d_model=2560, n_heads=8, n_kv_heads=4, head_dim=256, d_ff=10_240, layers=layers,
-        ropes=(Rope(256), Rope(256, 1e6, "linear", 8.0)), context_length=131_072, norm_placement="both",
+        ropes=(Rope(256, 1e6, "linear", 8.0), Rope(256)), context_length=131_072, norm_placement="both",
         qk_norm="head", attention_scale=256**-0.5, activation="gelu_tanh", embed_scale=2560**0.5, tied=True,
     )  # fmt: skip
 
@@ -251,17 +251,21 @@ def _shrunk(config: LMConfig) -> LMConfig:
     picked = config.layers[max(first_moe - 1, 0) :][:8]  # one dense layer before those with experts
     layers = tuple(replace(layer, window=layer.window and 8, chunk=layer.chunk and 8) for layer in picked)
     mla = config.mla and MLA(None if config.mla.q_rank is None else 24, 16, 8, 8, 12)
-    head_dim = 16
+    whole = config.n_heads == config.n_kv_heads and config.n_heads * config.head_dim == config.d_model
+    head_dim = 48 // (kv_heads * groups) if whole else 16
     ropes = tuple(
         replace(rope, dim=8 if mla else head_dim, original_context=16 if rope.original_context else 0)
         for rope in config.ropes
     )
+    scale = config.attention_scale
+    if scale not in (None, 1.0):  # where scores are scaled at all, as those of smaller heads are
+        scale *= (config.head_dim / head_dim) ** 0.5
     return replace(
         config,
         vocab_size=96, d_model=48, n_heads=kv_heads * groups, n_kv_heads=kv_heads, head_dim=head_dim, d_ff=64,
         layers=layers, ropes=ropes, context_length=64, mla=mla,
-        moe=config.moe and _few_experts(config.moe),
-        attention_scale=config.attention_scale and config.attention_scale * (config.head_dim / head_dim) ** 0.5,
+        moe=config.moe and _few_experts(config.moe, 64 if config.moe.d_ff == config.d_ff else 24),
+        attention_scale=scale,
         temperature=config.temperature and (8, config.temperature[1]),
         relative=config.relative and (8, 16),
         learned_positions=64 if config.learned_positions else 0,
@@ -272,9 +276,9 @@ def _shrunk(config: LMConfig) -> LMConfig:
     )  # fmt: skip
 
 
-def _few_experts(moe: MoE) -> MoE:
+def _few_experts(moe: MoE, d_ff: int) -> MoE:
     groups = min(moe.n_groups, 4)
     return replace(
-        moe, n_experts=8, top_k=min(moe.top_k, 2), d_ff=24, shared_d_ff=24 if moe.shared_d_ff else 0, n_groups=groups,
-        top_groups=min(moe.top_groups, max(groups // 2, 1)),
+        moe, n_experts=8, top_k=min(moe.top_k, 2), d_ff=d_ff, shared_d_ff=d_ff if moe.shared_d_ff else 0,
+        n_groups=groups, top_groups=min(moe.top_groups, max(groups // 2, 1)),
     )  # fmt: skip

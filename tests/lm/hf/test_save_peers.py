@@ -11,6 +11,7 @@ import torch
 import breadth.lm
 from breadth.lm.hf.files import INDEX
 from breadth.lm.model import LM
+from breadth.quant import pack
 from tests.lm.hf.rewritten import rewrite, settings_of, tensors_of
 from tests.lm.hf.tiny import MODELS, VOCAB
 
@@ -51,6 +52,13 @@ def test_transformers_loads_what_is_saved(peer, tmp_path, name):
         back = breadth.lm.load(saved)
         assert back.config == ours.config
         torch.testing.assert_close(ours_on(back, ids), ours_on(ours, ids), rtol=0, atol=1e-5 if slack else 0)
+
+
+def test_a_model_whose_linear_maps_were_packed_is_not_saved_without_them(peer, tmp_path):
+    packed = pack(breadth.lm.load(peer("llama").folder, dtype=torch.bfloat16), "int8")
+    with pytest.raises(ValueError, match=r"no tensor '.*weight': a Int8Linear in its place cannot be saved"):
+        breadth.lm.save(packed, tmp_path / "packed")
+    assert not (tmp_path / "packed").exists()
 
 
 def test_a_model_made_here_goes_to_transformers_in_shards(peer, tmp_path):

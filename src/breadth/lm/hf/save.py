@@ -48,7 +48,8 @@ def save(model: LM, path: str | os.PathLike[str], *, shard_bytes: int = SHARD_BY
         shard_bytes: most bytes of one file.
 
     Raises:
-        ValueError: if no family has such a model, or a tensor has no place there.
+        ValueError: if no family has such a model, a tensor has no place there, or the model has not all of its own, as
+            when its linear maps were packed.
 
     Cost: memory of one tensor.
     Peer: transformers loads what is written, with equal logits, every family (A).
@@ -57,6 +58,12 @@ def save(model: LM, path: str | os.PathLike[str], *, shard_bytes: int = SHARD_BY
     family, told = _described(model)
     names = names_of(family.name, model.config)
     kept = dict(tensors_of(model))
+    with torch.device("meta"):
+        needed = dict(tensors_of(LM(model.config)))
+    for name in needed:
+        if name not in kept:
+            kind = type(model.get_submodule(name.rpartition(".")[0])).__name__
+            raise ValueError(f"the model has no tensor {name!r}: a {kind} in its place cannot be saved")
     pending = list(_pending(model, kept, names.parts))
     folder.mkdir(parents=True, exist_ok=True)
     write_checkpoint(folder, pending, shard_bytes=shard_bytes)
