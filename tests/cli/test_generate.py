@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import io
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
 from breadth.cli.generate import generate as command
 from breadth.cli.main import main
-from breadth.lm import LM, Options, generate, load, save, stream
+from breadth.lm import LM, Options, generate, load, save, stream, tiny
 from breadth.lm.config import Layer, LMConfig, Rope
 from breadth.text import BPE, load_tokenizer
 
@@ -100,6 +100,37 @@ def test_an_interrupt_leaves_what_was_printed_and_status_130(folder, capsys, mon
     assert printed.err.endswith("interrupted\n")
 
 
+def test_an_encoder_decoder_reads_the_prompt_and_answers(folder, tmp_path, capsys):
+    config = tiny("t5-base")
+    config = replace(config, vocab_size=280, encoder=replace(config.encoder, vocab_size=280))
+    torch.manual_seed(0)
+    save(LM(config), tmp_path)
+    tokenizer = load_tokenizer(folder)
+    tokenizer.save(tmp_path)
+    told = json.loads((tmp_path / "config.json").read_text())
+    del told["decoder_start_token_id"]
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    assert main(["generate", str(tmp_path), "one two"]) == 2
+    assert "lacks decoder_start_token_id" in capsys.readouterr().err
+    (tmp_path / "generation_config.json").write_text('{"decoder_start_token_id": 3}')
+    (row,) = json.loads(run(capsys, tmp_path, "one two", "--max-new-tokens", 4, "-o", "json"))
+    expected = generate(load(tmp_path), [3], source=[tokenizer.encode("one two")], max_new_tokens=4)
+    assert row["ids"] == expected.ids[0]
+
+
+def test_ids_without_a_token_are_told_behind_the_text(folder, tmp_path, capsys):
+    save(load(folder), tmp_path)
+    BPE.train(["one two"], vocab_size=257).save(tmp_path / "tokenizer.json")  # of 280 rows
+    model = load(tmp_path)
+    model.embed.weight.data[:257] *= 1e-3  # what has a token is never the likeliest
+    model.head.weight.data[:257] *= 1e-3
+    save(model, tmp_path)
+    assert main(["generate", str(tmp_path), "one", "--max-new-tokens", "3"]) == 0
+    printed = capsys.readouterr()
+    assert "\ufffd" in printed.out
+    assert printed.err.count("\n") == 1 and printed.err.startswith("breadth: warning: the model chose an id without")
+
+
 def test_the_prompt_may_come_from_standard_input(folder, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("one two"))
     assert run(capsys, folder, "-", "--max-new-tokens", 4) == run(capsys, folder, "one two", "--max-new-tokens", 4)
@@ -117,6 +148,9 @@ def test_weights_may_be_smaller(folder, capsys, dtype):
         (["FOLDER", "one", "--system", "x"], "--system belongs to --chat"),
         (["FOLDER", "one", "--top-p", "2"], r"top_p must be in [0, 1], got 2"),
         (["FOLDER", "one", "--draft", "nowhere"], "--draft nowhere must be a folder"),
+        (["FOLDER", "one", "--device", "banana"], "device must be one that torch has here, got 'banana'"),
+        (["FOLDER", "one", "--draft-tokens", "3"], "draft_tokens=3 needs draft, a second model"),
+        (["FOLDER", ""], "ids of row 0 are empty"),
     ],
 )
 def test_bad_input_is_named(folder, capsys, arguments, words):

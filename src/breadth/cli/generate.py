@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -55,7 +58,8 @@ def generate(
 ) -> int:
     """Continue a prompt, and print the text as it comes.
 
-    The checkpoint's generation_config.json holds unless an option says otherwise; --plain leaves it aside.
+    The checkpoint's generation_config.json holds unless an option says otherwise; --plain leaves it aside. A model with
+    an encoder reads the prompt there, and writes its answer.
 
     Args:
         model: folder with config.json, safetensors and a tokenizer.
@@ -128,23 +132,52 @@ def generate(
         ids = tokenizer.encode(text)
     others = {name: _load(folder, None, device) for name, folder in (("draft", draft), ("amateur", amateur)) if folder}
     loaded = _load(model, dtype, device)
+    call: dict[str, Any] = {"options": options, "tokenizer": tokenizer, "seed": seed}
+    if loaded.config.encoder is not None:
+        call["source"], ids = [ids], [_decoder_start(model)]
     if max_new_tokens is None:
         max_new_tokens = options.max_new_tokens or max(min(256, loaded.config.context_length - len(ids)), 1)
-    call: dict[str, Any] = {"options": options, "tokenizer": tokenizer, "seed": seed, "max_new_tokens": max_new_tokens}
+    call["max_new_tokens"] = max_new_tokens
+    with _told_at_the_end():
+        return _print(loaded, [ids], output, {**call, **others, **changes})
+
+
+def _print(loaded: Any, ids: list[list[int]], output: Literal["text", "json"], call: dict[str, Any]) -> int:
+    options = call["options"]
     if (
         output == "json"
-        or changes.get("num_beams", options.num_beams) > 1
-        or changes.get("num_return_sequences", options.num_return_sequences) > 1
+        or call.get("num_beams", options.num_beams) > 1
+        or call.get("num_return_sequences", options.num_return_sequences) > 1
     ):
         from breadth.lm.generation import generate as run
 
-        return _print_whole(run(loaded, [ids], **call, **others, **changes), output)
+        return _print_whole(run(loaded, ids, **call), output)
     from breadth.lm.generation import stream
 
-    for piece in stream(loaded, [ids], **call, **others, **changes):
+    for piece in stream(loaded, ids, **call):
         print(piece.text, end="", flush=True)
     print()
     return 0
+
+
+def _decoder_start(folder: Path) -> int:
+    """The id that begins an encoder-decoder's answers, as the checkpoint's files say."""
+    for file in (folder / "generation_config.json", folder / "config.json"):
+        start = json.loads(file.read_text(encoding="utf-8")).get("decoder_start_token_id") if file.exists() else None
+        if start is not None:
+            return start
+    raise ValueError(f"{folder / 'config.json'} lacks decoder_start_token_id, which begins an encoder-decoder's text")
+
+
+@contextmanager
+def _told_at_the_end() -> Iterator[None]:
+    """Warnings come behind the text, and not in the middle of it."""
+    with warnings.catch_warnings(record=True) as told:
+        try:
+            yield
+        finally:
+            for warning in told:
+                print(f"breadth: warning: {warning.message}", file=sys.stderr)
 
 
 def _load(folder: Path, dtype: Dtype | None, device: str) -> Any:
