@@ -33,6 +33,7 @@ MODULES = (
     "control",
     "decoding",
     "recommenders",
+    "drift",
     "metrics",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")

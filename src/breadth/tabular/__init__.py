@@ -3,6 +3,7 @@
 from breadth.tabular.adaboost import AdaBoostClassifier
 from breadth.tabular.bagging import BaggingClassifier, BaggingRegressor
 from breadth.tabular.cluster import KMeans
+from breadth.tabular.drift import ADWIN, DDM, EDDM, PageHinkley, WindowTest
 from breadth.tabular.linear import LinearRegression
 from breadth.tabular.logistic import LogisticRegression
 from breadth.tabular.naive_bayes import GaussianNB
@@ -12,6 +13,9 @@ from breadth.tabular.trees.forest import RandomForestClassifier, RandomForestReg
 from breadth.tabular.trees.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 __all__ = [
+    "ADWIN",
+    "DDM",
+    "EDDM",
     "AdaBoostClassifier",
     "BaggingClassifier",
     "BaggingRegressor",
@@ -24,6 +28,8 @@ __all__ = [
     "KNeighborsClassifier",
     "LinearRegression",
     "LogisticRegression",
+    "PageHinkley",
     "RandomForestClassifier",
     "RandomForestRegressor",
+    "WindowTest",
 ]
