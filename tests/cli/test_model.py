@@ -8,6 +8,7 @@ import pytest
 
 from breadth.cli.main import main
 from breadth.lm.accounting import parameters
+from breadth.lm.activation_memory import inference_activation_bytes, training_activation_bytes
 from breadth.lm.presets import PRESETS, preset
 
 QWEN = {
@@ -34,6 +35,23 @@ def test_info_sets_models_side_by_side(capsys):
     facts = json.loads(capsys.readouterr().out)["gpt2-xl"]
     assert facts["parameters"] == parameters(preset("gpt2-xl"))
     assert facts["cache bytes"] == facts["cache bytes/token"]
+
+
+def test_info_has_bytes_of_activations_by_texts_and_format(capsys):
+    def facts(*options):
+        assert main(["model", "info", "gpt-oss-20b", "--length", "2048", "-o", "json", *options]) == 0
+        return json.loads(capsys.readouterr().out)["gpt-oss-20b"]
+
+    plain, many, wide = facts(), facts("--batch", "8"), facts("--numbers", "fp32")
+    config = preset("gpt-oss-20b")
+    assert plain["prefill bytes"] == inference_activation_bytes(config, 2048)
+    assert plain["step bytes"] == inference_activation_bytes(config, 1, past=2047)
+    assert plain["training bytes"] == training_activation_bytes(config, 2048)
+    for name in ("cache bytes", "prefill bytes", "step bytes", "training bytes"):
+        assert many[name] == 8 * plain[name]
+    assert wide["prefill bytes"] == 2 * plain["prefill bytes"]
+    assert wide["cache bytes/token"] == 2 * plain["cache bytes/token"]
+    assert all(many[name] == plain[name] for name in ("parameters", "bf16 bytes", "mxfp4 bytes", "FLOPs/token"))
 
 
 def test_info_without_a_name_shows_every_preset(capsys):
@@ -66,3 +84,5 @@ def test_bad_input_is_named(tmp_path, capsys):
     assert "model_type 'gpt5', which is not known" in capsys.readouterr().err
     assert main(["model", "info", "gpt2-xl", "--length", "0"]) == 2
     assert "--length must be >= 1, got 0" in capsys.readouterr().err
+    assert main(["model", "info", "gpt2-xl", "--batch", "0"]) == 2
+    assert "--batch must be >= 1, got 0" in capsys.readouterr().err

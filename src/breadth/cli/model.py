@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from breadth.lm.config import LMConfig
 
 Form = Literal["text", "json"]
+Numbers = Literal["fp32", "bf16", "fp8"]
+_BYTES = {"fp32": 4, "bf16": 2, "fp8": 1}
 
 model = App(
     name="model",
@@ -26,21 +28,27 @@ model = App(
 def info(
     *configs: str,
     length: int | None = None,
+    batch: int = 1,
+    numbers: Numbers = "bf16",
     output: Annotated[Form, Parameter(name=["--output", "-o"])] = "text",
 ) -> None:
-    """Parameters, cache, arithmetic and bytes of weights, side by side.
+    """Parameters, cache, arithmetic, and bytes of weights and activations, side by side.
 
     Args:
         configs: presets, config.json files, or folders of checkpoints; none lists the presets.
-        length: tokens of the text for cache and arithmetic; each model's whole context if left out.
+        length: tokens of the text for cache, arithmetic and activations; each model's whole context if left out.
+        batch: texts, for cache and activations.
+        numbers: format of cache and activations.
         output: for reading, or JSON.
     """
     from breadth.lm.presets import PRESETS
 
     if length is not None and length < 1:
         raise ValueError(f"--length must be >= 1, got {length}")
+    if batch < 1:
+        raise ValueError(f"--batch must be >= 1, got {batch}")
     read = {name: _read(name) for name in configs or PRESETS}
-    facts = {name: _facts(config, length) for name, config in read.items()}
+    facts = {name: _facts(config, length, batch, _BYTES[numbers]) for name, config in read.items()}
     if output == "json":
         print(json.dumps(facts, indent=2))
         return
@@ -95,20 +103,24 @@ def _read(name: str) -> LMConfig:
     return read_config(told)[1]
 
 
-def _facts(config: LMConfig, length: int | None) -> dict[str, float]:
+def _facts(config: LMConfig, length: int | None, batch: int, size: int) -> dict[str, float]:
     from breadth.lm import accounting
+    from breadth.lm.activation_memory import inference_activation_bytes, training_activation_bytes
 
     at = config.context_length if length is None else length
     return {
         "parameters": accounting.parameters(config),
         "active": accounting.active_parameters(config),
         "tokens": at,
-        "cache bytes/token": accounting.kv_bytes_per_token(config),
-        "cache bytes": accounting.kv_bytes(config, at),
+        "cache bytes/token": accounting.kv_bytes_per_token(config, bytes_per_number=size),
+        "cache bytes": batch * accounting.kv_bytes(config, at, bytes_per_number=size),
         "FLOPs/token": accounting.flops_per_token(config, at),
         "bf16 bytes": accounting.weight_bytes(config, "bf16"),
         "int4 bytes": accounting.weight_bytes(config, "int4"),
         "mxfp4 bytes": accounting.weight_bytes(config, "mxfp4"),
+        "prefill bytes": inference_activation_bytes(config, at, batch, bytes_per_number=size),
+        "step bytes": inference_activation_bytes(config, 1, batch, past=at - 1, bytes_per_number=size),
+        "training bytes": training_activation_bytes(config, at, batch, bytes_per_number=size),
     }
 
 
