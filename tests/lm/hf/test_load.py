@@ -282,6 +282,8 @@ def test_a_tensor_of_integers_is_named(peer, tmp_path):
         ("llama", {"rope_parameters": 5}, "has a value of a kind that fits none"),
         ("llama", {"rms_norm_eps": "1e-6"}, "has a value of a kind that fits none: must be real number"),
         ("llama", {"num_hidden_layers": 2.0}, "has a value of a kind that fits none"),
+        ("llama", {"num_hidden_layers": 10**12}, "num_hidden_layers is 1000000000000, and no model has so many"),
+        ("gpt2", {"n_layer": 1e12}, "n_layer is 1000000000000.0, and no model has so many"),
         ("llama", {"vocab_size": "211"}, "vocab_size must be an integer"),
         (
             "llama",

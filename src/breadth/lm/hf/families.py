@@ -63,6 +63,7 @@ FAMILIES: dict[str, Family] = {
     )
 }
 _OTHER_NAMES = {"kimi_k2": "deepseek_v3"}
+_LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "num_decoder_layers")
 _WITH_TEXT = ("gemma3", "llama4")  # models that see: the text part of their settings, and of their tensors, is read
 
 
@@ -98,6 +99,9 @@ def read_config(told: Json) -> tuple[Family, LMConfig]:
     Peer: transformers, logits of every family (A).
     """
     family, text = family_of(told)
+    for key in _LAYERS:  # before as many are made
+        if isinstance(text.get(key), (int, float)) and text[key] > 10_000:
+            raise ValueError(f"config.json of family {family.name}: {key} is {text[key]}, and no model has so many")
     try:
         return family, family.read(text)
     except KeyError as error:
