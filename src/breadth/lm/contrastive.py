@@ -73,7 +73,7 @@ class ContrastiveSearch:
 
     Cost: a call of the model on k tokens a row for each step, and a copy of the cache.
     Deviations: the hidden states are those that the head reads, after the last normaliser.
-    References: Su et al. 2022, arXiv:2202.06417, eq. 4-5; Su & Collier 2023, arXiv:2210.14140.
+    References: Su et al. 2022, arXiv:2202.06417, eq. 5; Su & Collier 2023, arXiv:2210.14140.
     Peer: every candidate scored by hand in float64 on models small enough to enumerate, equal choices (B);
         transformers 5 moved its own to code on its hub.
     In production: use it with alpha 0.6 and k 4 where text must be deterministic and must not repeat itself.

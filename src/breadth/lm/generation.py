@@ -73,7 +73,7 @@ def generate(
 
     Cost: a call of the model for each prompt and, with a cache, one for each token after the first.
     Deviations: see `Options`. Rows that have ended are computed until half of the rows have.
-    References: Holtzman et al. 2020, arXiv:1904.09751, section 2 (decoding strategies); each strategy's own file.
+    References: Holtzman et al. 2020, arXiv:1904.09751 (decoding strategies); each strategy's own file.
     Peer: transformers.generate: greedy, with penalties and by beams, equal tokens (A).
     In production: use it on one machine for research and batch work; vLLM where many requests come in at once.
     """
@@ -180,7 +180,7 @@ class NextToken:
 
     Cost: a call of the model for each step, on the rows that go on: when half of them have ended, the cache is copied
         without these.
-    References: Holtzman et al. 2020, arXiv:1904.09751, section 2.
+    References: Holtzman et al. 2020, arXiv:1904.09751.
     Peer: transformers.generate, equal tokens (A); exact probabilities, chi-square (B).
     """
 

@@ -33,7 +33,7 @@ def token_logprobs(model: Any, ids: Tensor, *, valid: Tensor | None = None) -> T
         ValueError: if the model is not causal, ids have fewer than two columns, or as a call of the model.
 
     Cost: one call of the model; O(B T vocabulary) memory.
-    References: Bengio et al. 2003, JMLR 3, eq. 1 (the chain rule of probability).
+    References: Bengio et al. 2003, JMLR 3 (the chain rule of probability).
     Peer: transformers' loss of the same model (A); enumeration: probabilities of all texts of a length sum to 1 (B).
     In production: pass it to what ranks answers; for long texts see `perplexity`.
     """
@@ -68,7 +68,7 @@ def perplexity(
         ValueError: if an argument is out of its range.
 
     Cost: (T - context) / stride + 1 calls of the model on context tokens.
-    References: Jelinek et al. 1977, JASA 62(S1); Baevski & Auli 2018, arXiv:1809.10853, section 6.2 (the window).
+    References: Jelinek et al. 1977, JASA 62(S1); Baevski & Auli 2018, arXiv:1809.10853 (the window).
     Peer: token by token, each from its own call (B); transformers' loss (A).
     In production: compare models by it only where they have one tokenizer and one context and stride.
     """

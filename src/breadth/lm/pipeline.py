@@ -108,7 +108,7 @@ class Pipeline:
         ValueError: if a name is not in `STEPS`.
 
     Cost: that of the steps.
-    References: Holtzman et al. 2020, arXiv:1904.09751, section 5 (sampling with temperature, top-k, nucleus).
+    References: Holtzman et al. 2020, arXiv:1904.09751 (sampling with temperature, top-k, nucleus).
     Peer: transformers.LogitsProcessorList of the same processors, equal (A).
     In production: `generate` builds it from options in transformers' order; give a list where another is wanted.
     """

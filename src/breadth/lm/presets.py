@@ -50,7 +50,7 @@ def palm_540b() -> LMConfig:
 
 
 def glm_10b() -> LMConfig:
-    """Du et al. 2022, arXiv:2103.10360, table 8: two positions, of the blank in the text and inside the blank."""
+    """Du et al. 2022, arXiv:2103.10360: two positions, of the blank in the text and inside the blank."""
     return LMConfig(
         vocab_size=50_304, d_model=4096, n_heads=64, n_kv_heads=64, head_dim=64, d_ff=16_384,
         layers=48 * (Layer(rope=None),), context_length=1024, norm="layer", norm_eps=1e-5, qkv_bias=True, o_bias=True,
@@ -93,7 +93,7 @@ def llama_4_maverick() -> LMConfig:
 
 
 def olmo_2_7b() -> LMConfig:
-    """OLMo Team 2024, arXiv:2501.00656, table 1; 7.3 billion parameters."""
+    """OLMo Team 2024, arXiv:2501.00656; 7.3 billion parameters."""
     return LMConfig(
         vocab_size=100_352, d_model=4096, n_heads=32, n_kv_heads=32, head_dim=128, d_ff=11_008, layers=32 * (Layer(),),
         ropes=(Rope(128, 500_000.0),), context_length=4096, norm_placement="post", qk_norm="full",

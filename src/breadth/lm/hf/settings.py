@@ -70,7 +70,7 @@ def need(told: Json, *keys: str) -> None:
 
 
 def yarn_gain(factor: float, mscale: float = 1.0) -> float:
-    """0.1 mscale ln(factor) + 1, and 1 if nothing is stretched (Peng et al. 2023, arXiv:2309.00071, eq. 25)."""
+    """0.1 mscale ln(factor) + 1, and 1 if nothing is stretched (Peng et al. 2023, arXiv:2309.00071)."""
     return 1.0 if factor <= 1 else 0.1 * mscale * math.log(factor) + 1.0
 
 
