@@ -74,7 +74,7 @@ def test_training_keeps_what_torch_saves_with_dropout():
 
 @pytest.mark.parametrize(("s", "b", "h", "a"), [(2048, 1, 12288, 96), (1024, 4, 1600, 25)])
 def test_training_keeps_what_is_published_for_gpt_s_layer(s, b, h, a):
-    """sbh (34 + 5 as / h) a layer: Korthikanti et al. 2022, eq. 1; behind them 4 sbh + 4 sbv in section 4.3."""
+    """sbh (34 + 5 as / h) a layer: Korthikanti et al. 2022, eq. 1; and 4 sbh + 4 sbv behind them."""
     made = [
         LMConfig(
             vocab_size=50000,

@@ -17,7 +17,7 @@ class Kept:
     Attributes:
         numbers: in the type that is computed in.
         wide: in float32: statistics of norms, the kernel's log-sum-exp.
-        bits: masks of dropout, a byte each.
+        masks: of dropout, a byte each.
     """
 
     numbers: float = 0
