@@ -87,9 +87,9 @@ def bertscore(
     if baseline is not None:
         floor = np.asarray(baseline, np.float64)
         best = (best - floor) / (1 - floor)
-    settings = {"nrefs": reference_count(lists), "embed": name or _name(embed), "idf": "yes" if idf else "no"}
-    line = signature("bertscore", **settings, baseline="yes" if baseline else "no")
-    return BertScore(*(mean_score(best[:, i], f"{line}|of:{of}") for i, of in enumerate("PRF")))
+    how = {"nrefs": reference_count(lists), "embed": name or _name(embed), "idf": "yes" if idf else "no"}
+    how["baseline"] = "none" if baseline is None else "/".join(f"{b:g}" for b in baseline)
+    return BertScore(*(mean_score(best[:, i], signature("bertscore", of=of, **how)) for i, of in enumerate("PRF")))
 
 
 def cosine_relevance(

@@ -94,8 +94,8 @@ def rouge(
                 units = common, words.lengths[owner], words.lengths[own]
             else:
                 units = _units(words, owner, own, match)
-            line = signature(name, nrefs=reference_count(lists), stem="porter" if stemmer else "no")
-            scores[name] = _rouge(*units, counts, line)
+            how = {"nrefs": reference_count(lists), "stem": "porter" if stemmer else "no"}
+            scores[name] = _rouge(*units, counts, name, how)
     return scores
 
 
@@ -131,15 +131,15 @@ def _rouge(
     of_hypothesis: NDArray[np.int64],
     of_reference: NDArray[np.int64],
     counts: NDArray[np.int64],
-    line: str,
+    name: str,
+    how: dict[str, str],
 ) -> Rouge:
     precision, recall = (common / np.maximum(units, 1) for units in (of_hypothesis, of_reference))
     both = precision + recall
     f = np.where(both > 0, 2 * precision * recall / np.where(both > 0, both, 1.0), 0.0)
     best = first_best(f, counts)
-    return Rouge(
-        *(mean_score(values[best], f"{line}|of:{of}") for of, values in (("P", precision), ("R", recall), ("F", f)))
-    )
+    parts = (("P", precision), ("R", recall), ("F", f))
+    return Rouge(*(mean_score(values[best], signature(name, of=of, **how)) for of, values in parts))
 
 
 def _cut(texts: Sequence[str], *, stemmer: bool) -> Words:
