@@ -25,7 +25,7 @@ def before_first_stop(text, strings):
     return text, None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(pieces=st.lists(st.text(alphabet="ab\n", max_size=5), max_size=8), strings=st.lists(words, max_size=3))
 def test_any_cut_into_pieces_stops_at_the_same_place(pieces, strings):
     expected, stop = before_first_stop("".join(pieces), strings)
@@ -34,7 +34,7 @@ def test_any_cut_into_pieces_stops_at_the_same_place(pieces, strings):
     assert matcher.found == stop
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(text=st.text(alphabet="ab\n", max_size=20), strings=st.lists(words, min_size=1, max_size=3))
 def test_only_what_could_still_be_a_stop_string_is_held_back(text, strings):
     matcher, released = StopStrings(strings), ""
