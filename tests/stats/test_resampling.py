@@ -129,3 +129,20 @@ def test_a_constant_sample_has_an_interval_of_no_length():
 def test_bad_arguments_of_an_interval_are_named(arguments, words):
     with pytest.raises(ValueError, match=words):
         bootstrap_interval(**({"sample": [1.0, 2.0, 3.0], "statistic": np.mean} | arguments))
+
+
+@pytest.mark.parametrize("shape", [(40,), (40, 3)])
+def test_a_vectorized_statistic_gives_the_same_interval(shape):
+    sample = np.random.default_rng(1).exponential(size=shape)
+    one = bootstrap_interval(sample, lambda rows: float((rows**2).sum()), n_resamples=200, rng=0)
+    many = bootstrap_interval(
+        sample,
+        lambda rows, axis: (rows**2).sum(axis=tuple(range(axis, rows.ndim))),
+        n_resamples=200,
+        vectorized=True,
+        rng=0,
+    )
+    assert_allclose(many.replicates, one.replicates, rtol=1e-12)
+    assert_allclose(many[:3], one[:3], rtol=1e-12)
+    with pytest.raises(ValueError, match="one number for each of 1"):
+        bootstrap_interval(sample, lambda rows, axis: rows, vectorized=True)

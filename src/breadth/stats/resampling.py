@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -67,11 +67,12 @@ class BootstrapInterval(NamedTuple):
 
 def bootstrap_interval(
     sample: ArrayLike,
-    statistic: Callable[[NDArray[np.float64]], float],
+    statistic: Callable[..., Any],
     *,
     level: float = 0.95,
     method: Literal["bca", "percentile"] = "bca",
     n_resamples: int = 2000,
+    vectorized: bool = False,
     rng: np.random.Generator | int | None = None,
 ) -> BootstrapInterval:
     """Bootstrap confidence interval of a statistic of independent rows.
@@ -83,10 +84,12 @@ def bootstrap_interval(
 
     Args:
         sample: rows, shape (n,) or (n, columns), n >= 2.
-        statistic: from rows to a number.
+        statistic: from rows to a number; vectorized, from resamples of shape (m, n) or (m, n, columns) and axis=1 to
+            m numbers, as numpy's own do.
         level: coverage aimed at, in (0, 1).
         method: "bca", second-order accurate; "percentile", first-order.
         n_resamples: replicates, >= 100.
+        vectorized: whether the statistic takes many resamples in a call; the draws are the same.
         rng: generator or its seed.
 
     Returns:
@@ -96,7 +99,7 @@ def bootstrap_interval(
     Raises:
         ValueError: for fewer than two rows, a statistic that is not finite, or arguments out of range.
 
-    Cost: n_resamples calls of the statistic, and n more for "bca".
+    Cost: n_resamples evaluations of the statistic, and n more for "bca"; vectorized, in calls of 8 MB each.
     Deviations: replicates that equal the estimate count half in z0, as in scipy.
     References: Efron 1987, "Better bootstrap confidence intervals", JASA 82(397), eq. 2.3, 6.6 and 7.3.
     Peer: scipy.stats.bootstrap, the same ends given the same replicates, 1e-12 (A).
@@ -113,8 +116,15 @@ def bootstrap_interval(
         raise ValueError(f"n_resamples must be an integer >= 100, got {n_resamples!r}")
     generator = np.random.default_rng(rng)
     n = len(rows)
-    estimate = float(statistic(rows))
-    replicates = np.array([statistic(rows[bootstrap_indices(n, generator)]) for _ in range(n_resamples)], np.float64)
+    each = _each(statistic, rows, vectorized)
+    estimate = float(each(np.arange(n)[None])[0])
+    batch = max(1, 2**20 // rows.size)
+    replicates = np.concatenate(
+        [
+            each(np.stack([bootstrap_indices(n, generator) for _ in range(min(batch, n_resamples - start))]))
+            for start in range(0, n_resamples, batch)
+        ]
+    )
     if not np.isfinite(estimate) or not np.isfinite(replicates).all():
         raise ValueError(
             f"the statistic is not finite on {int((~np.isfinite(replicates)).sum())} of {n_resamples} resamples "
@@ -122,22 +132,46 @@ def bootstrap_interval(
         )
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
     if method == "bca" and np.ptp(replicates) > 0:
-        tails = _bca_tails(tails, estimate, replicates, rows, statistic)
+        tails = _bca_tails(tails, estimate, replicates, _jackknife(each, n, batch))
     low, high = np.quantile(replicates, tails)
     return BootstrapInterval(estimate, float(low), float(high), replicates)
+
+
+def _each(
+    statistic: Callable[..., Any], rows: NDArray[np.float64], vectorized: bool
+) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
+    """The statistic of each resample, given row numbers of shape (m, size)."""
+
+    def each(index: NDArray[np.int64]) -> NDArray[np.float64]:
+        if not vectorized:
+            return np.array([statistic(rows[i]) for i in index], np.float64)
+        values = np.asarray(statistic(rows[index], axis=1), np.float64)
+        if values.shape != (len(index),):
+            raise ValueError(
+                f"statistic must return one number for each of {len(index)} resamples along axis 0, got shape "
+                f"{values.shape}; with one that takes a single sample leave out vectorized"
+            )
+        return values
+
+    return each
+
+
+def _jackknife(each: Callable[[NDArray[np.int64]], NDArray[np.float64]], n: int, batch: int) -> NDArray[np.float64]:
+    """The statistic of the rows without the i-th, for each i."""
+    others = np.arange(n - 1)
+    left_out = (np.arange(start, min(start + batch, n))[:, None] for start in range(0, n, batch))
+    return np.concatenate([each(others + (others >= i)) for i in left_out])
 
 
 def _bca_tails(
     tails: NDArray[np.float64],
     estimate: float,
     replicates: NDArray[np.float64],
-    rows: NDArray[np.float64],
-    statistic: Callable[[NDArray[np.float64]], float],
+    jackknife: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     below = 0.5 * (np.mean(replicates < estimate) + np.mean(replicates <= estimate))
     half = 0.5 / len(replicates)  # an estimate outside all replicates still leaves z0 finite
     z0 = ndtri(np.clip(below, half, 1 - half))
-    jackknife = np.array([statistic(np.delete(rows, i, axis=0)) for i in range(len(rows))], np.float64)
     d = jackknife.mean() - jackknife
     spread = np.sum(d**2)
     a = np.sum(d**3) / (6 * spread**1.5) if spread > 0 else 0.0
