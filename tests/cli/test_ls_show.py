@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import types
+from importlib.util import find_spec
 
 import pytest
 
@@ -133,13 +134,14 @@ def test_a_verb_decides_its_own_exit_status(verb):
 
 
 def test_warmup_says_what_it_compiles(monkeypatch, capsys):
-    for room in ("tabular", "text", "vector"):
+    for room in ("tabular", "text", "vector", "lm"):
         compiler = types.ModuleType(f"breadth.{room}.warmup")
         compiler.warmup = lambda progress, room=room: progress(f"compiling {room}")
         monkeypatch.setitem(sys.modules, compiler.__name__, compiler)
     assert main(["warmup"]) == 0
     told = capsys.readouterr().out
-    assert told.startswith("compiling tabular\ncompiling text\ncompiling vector\nall kernels ready after ")
+    rooms = ["tabular", "text", "vector", *(["lm"] if find_spec("torch") else [])]
+    assert told.startswith("\n".join(f"compiling {room}" for room in rooms) + "\nall kernels ready after ")
 
 
 def test_help_names_every_verb_and_version_is_the_package_s(capsys):

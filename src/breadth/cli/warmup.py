@@ -10,6 +10,7 @@ def warmup() -> None:
     source changes.
     """
     import time
+    from importlib.util import find_spec
 
     from breadth.tabular.warmup import warmup as compile_tabular
     from breadth.text.warmup import warmup as compile_text
@@ -18,4 +19,8 @@ def warmup() -> None:
     began = time.perf_counter()
     for compile_room in (compile_tabular, compile_text, compile_vector):
         compile_room(print)
+    if find_spec("torch"):
+        from breadth.lm.warmup import warmup as compile_lm
+
+        compile_lm(print)
     print(f"all kernels ready after {time.perf_counter() - began:.0f} s")

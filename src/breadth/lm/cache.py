@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from breadth.lm.config import LMConfig
+
+if TYPE_CHECKING:
+    from breadth.lm.fast_step import FastBlock
 
 _SPARE = 32  # tokens that may be taken back where a window has moved on
 
@@ -45,6 +48,7 @@ class Static:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.kept: tuple[Tensor, ...] = ()
+        self.fast: FastBlock | None = None  # what `fast_step` has made of the layer
 
     def write(self, past: int, first: int, *new: Tensor) -> tuple[Tensor, ...]:
         if not self.kept:
@@ -59,6 +63,15 @@ class Static:
 
     def holds(self, length: int) -> bool:
         return True
+
+    def gather(self, rows: Sequence[tuple[Tensor, ...]], lengths: Sequence[int]) -> None:
+        """Rows of one text each as one batch, padded on the left to the longest."""
+        end = max(lengths)
+        self.kept = tuple(_room(t.expand(len(rows), -1, -1, -1), self.capacity) for t in rows[0])
+        for r, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            for kept, t in zip(self.kept, row, strict=True):
+                kept[r, :, : end - length] = 0  # unseen, but NaN would be seen
+                kept[r, :, end - length : end] = t[0, :, :length]
 
     def map(self, change: Callable[[Tensor], Tensor], length: int) -> Static:
         other = Static(self.capacity)
@@ -273,6 +286,29 @@ class Cache:
         if copies < 1:
             raise ValueError(f"copies must be >= 1, got {copies}")
         return self._mapped(lambda t: t.repeat_interleave(copies, 0), self.batch * copies)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every layer keeps the whole text and nothing of a source: what `gather` takes."""
+        return self.capacity is None and all(isinstance(store, Static) for store in self.stores)
+
+    def gather(self, rows: Sequence[Cache]) -> None:
+        """Take what caches of one row each have read, as rows padded on the left to the longest; all are `whole`.
+
+        Raises:
+            ValueError: if this cache has read something, or has another number of rows or less room.
+        """
+        length = max(row.length for row in rows)
+        if self.length or len(rows) != self.batch or length > self.room:
+            raise ValueError(
+                f"an empty cache for {len(rows)} rows of {length} tokens is needed, got one of {self.batch} rows, "
+                f"{self.length} tokens and room for {self.room}"
+            )
+        for i, store in enumerate(self.stores):
+            parts = [row.stores[i] for row in rows]
+            assert isinstance(store, Static)
+            store.gather([part.kept for part in parts if isinstance(part, Static)], [row.length for row in rows])
+        self.length = length
 
     def reorder(self, rows: Tensor | Sequence[int]) -> None:
         """The rows given by number in place of those there are; more or fewer, and one several times.

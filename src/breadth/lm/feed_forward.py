@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from breadth.lm.config import LMConfig
 from breadth.nn.gated import clamped_swiglu
+from breadth.nn.linear import Linear
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
@@ -22,10 +23,10 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def linear(inputs: int, outputs: int, *, bias: bool) -> nn.Linear:
+def linear(inputs: int, outputs: int, *, bias: bool) -> Linear:
     """A linear map whose weights are still to be drawn: `LM` does it for all of them at the end."""
-    made = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias, device=torch.get_default_device())
-    return cast(nn.Linear, made)
+    made = nn.utils.skip_init(Linear, inputs, outputs, bias=bias, device=torch.get_default_device())
+    return cast(Linear, made)
 
 
 def activate(x: Tensor, activation: str, gated: bool) -> Tensor:

@@ -13,6 +13,7 @@ from breadth.lm.block import Attention, Block, CrossAttention, make_norm
 from breadth.lm.cache import Cache
 from breadth.lm.checks import check_ids, check_padding, check_positions, four_axes, without_padding
 from breadth.lm.config import LMConfig
+from breadth.lm.fast_step import walk
 from breadth.lm.feed_forward import activate, linear
 from breadth.lm.moe import Experts
 from breadth.lm.rotary import Rotary
@@ -58,11 +59,14 @@ class Stack(nn.Module):
         self, x: Tensor, step: Step, *, outputs: list[Tensor] | None = None, before: Change | None = None
     ) -> Tensor:
         """(B, T, d_model) through all layers; before changes what goes into each, and outputs gathers it."""
-        for index, block in enumerate(self.blocks):
-            x = x if before is None else before(index, x)
-            if outputs is not None:
-                outputs.append(x)
-            x = block(x, step)
+        if step.single and outputs is None and before is None and not self.training:
+            x = walk(self.blocks, x, step)
+        else:
+            for index, block in enumerate(self.blocks):
+                x = x if before is None else before(index, x)
+                if outputs is not None:
+                    outputs.append(x)
+                x = block(x, step)
         return x if self.norm is None else self.norm(x)
 
 

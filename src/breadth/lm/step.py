@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from breadth.lm.cache import Cache
 from breadth.lm.config import LMConfig
+from breadth.nn.linear import unwatched
 from breadth.nn.positions import alibi_bias
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ class Step:
         turned_keys: the same for all keys held, where a cache has start tokens and a window; else None.
         temperature: factor of queries in layers without rotation, (B or 1, T, 1, 1), or None.
         memory_bias: 0 and -inf, (B, 1, 1, S), or None.
+        single: one token of one row in float32 on a CPU, behind others that a cache holds, which it sees as its layer
+            has it and nothing else does: what `fast_step` is for.
     """
 
     def __init__(
@@ -105,6 +109,23 @@ class Step:
         if memory_valid is not None:
             self.memory_bias = self._as_bias(memory_valid[:, None, None])
         self._visible: dict[tuple[int | None, int | None], Visible] = {}
+        self._tables: dict[int, tuple[np.ndarray, ...]] = {}
+        self.single = (
+            x.shape[:2] == (1, 1)
+            and self.past > 0
+            and not self.streams
+            and config.causal
+            and all(each is None for each in (valid, mask, memory, self.bias))
+            and x.dtype is torch.float32
+            and x.is_cpu
+            and unwatched(x)
+        )
+
+    def tables(self, rope: int) -> tuple[np.ndarray, ...]:
+        """Cosines and sines of a rotary table for a `single` token, each (dim,)."""
+        if rope not in self._tables:
+            self._tables[rope] = tuple(t.flatten().numpy() for t in self.turned[rope])
+        return self._tables[rope]
 
     def visible(self, window: int | None, chunk: int | None) -> Visible:
         """What layers with this window or these chunks see; found once for each kind."""
