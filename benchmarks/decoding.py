@@ -10,12 +10,10 @@ import numpy as np
 
 from benchmarks.harness import OURS, Row, Section, Setup, Times, interleave, ratio_rows
 
-BY_COLUMN = "float32, by column"
 PEER, SUM = "transformers.generate, float32", "a sum over the same bytes"
 PROMPT, NEW, BATCH = 32, 24, 8
 BARS = {
     "float32": 1 / 1.15,
-    BY_COLUMN: 1 / 1.15,
     "int8": 1 / 2,
     "int4, groups of 32": 1 / 3.2,
     "int4, groups of 64": None,
@@ -29,7 +27,7 @@ def models(setup: Setup) -> tuple[Any, dict[str, Any]]:
     import torch
     import transformers
 
-    from breadth.lm import columns_, load
+    from breadth.lm import load
     from breadth.quant.packed import pack
 
     transformers.logging.set_verbosity_error()
@@ -52,7 +50,6 @@ def models(setup: Setup) -> tuple[Any, dict[str, Any]]:
         peer.save_pretrained(folder)
         ours = {
             "float32": load(folder),
-            BY_COLUMN: columns_(load(folder)),
             "int8": pack(load(folder), "int8"),
             "int4, groups of 32": pack(load(folder), "int4"),
             "int4, groups of 64": pack(load(folder), "int4", group_size=64),
@@ -119,14 +116,13 @@ def decoding_rows(setup: Setup, raw: Times) -> list[Row]:
         times = decode_seconds(contenders, new, reps)
         for name, bar in BARS.items():
             rows += ratio_rows(f"{name}, one token", {OURS: times[name], PEER: times[PEER]}, {PEER: bar}, raw)
-        for name in ("float32", BY_COLUMN):
-            what = f"{name}, one token, {n_bytes / 1e6:,.0f} MB of weights"
-            rows += ratio_rows(what, {OURS: times[name], SUM: times[SUM]}, {SUM: BOUND_BAR}, raw)
+        what = f"float32, one token, {n_bytes / 1e6:,.0f} MB of weights"
+        rows += ratio_rows(what, {OURS: times["float32"], SUM: times[SUM]}, {SUM: BOUND_BAR}, raw)
         count = differing(contenders[PEER], contenders["float32"], new)
         rows.append(Row(f"float32: of {new} tokens, other than the peer's", count, "count", 0, PEER))
         ragged = prompts(peer, [int(n) for n in np.linspace(8, 8 * PROMPT, BATCH)])
-        several = {OURS: of_ours(ours[BY_COLUMN], ragged), PEER: theirs(peer, ragged)}
-        what = f"{BY_COLUMN}, {BATCH} prompts of {len(ragged[0])} to {len(ragged[-1])} tokens"
+        several = {OURS: of_ours(ours["float32"], ragged), PEER: theirs(peer, ragged)}
+        what = f"float32, {BATCH} prompts of {len(ragged[0])} to {len(ragged[-1])} tokens"
         whole = interleave(
             {name: lambda _, run=run: run(new) for name, run in several.items()}, lambda _: None, reps=reps
         )
@@ -144,8 +140,7 @@ SECTIONS = (
         "A Llama-like model of 100 million parameters (width 768, 12 layers, 12 heads over 4, feed-forward 2,048, "
         f"vocabulary 32,000, tied), random weights, one thread. After a prompt of {PROMPT} tokens {NEW} are decoded "
         "greedily; the time of a token is that of a call for one more of them less that of a call for one, divided by "
-        f"{NEW}, so that reading the prompt is in neither. The sum reads all weights once for each token. "
-        "By column means `breadth.lm.columns_`, which is asked for and not the default.",
+        f"{NEW}, so that reading the prompt is in neither. The sum reads all weights once for each token.",
         decoding_rows,
     ),
 )

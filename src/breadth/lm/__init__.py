@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from breadth.lm.hf.save import save
     from breadth.lm.hf.vision import load_vision
     from breadth.lm.infilling import blank_infilling, draw_spans
-    from breadth.lm.layout import columns_
     from breadth.lm.lazy import LazyLM
     from breadth.lm.likelihood import Perplexity, perplexity, token_logprobs
     from breadth.lm.model import LM
@@ -103,7 +102,6 @@ __all__ = [
     "blank_infilling",
     "check_schedule",
     "choose",
-    "columns_",
     "contrast",
     "contrastive_scores",
     "degeneration_penalty",
@@ -160,7 +158,6 @@ _MODULES = {
     "hf.save": ("save",),
     "hf.vision": ("load_vision",),
     "infilling": ("blank_infilling", "draw_spans"),
-    "layout": ("columns_",),
     "lazy": ("LazyLM",),
     "likelihood": ("Perplexity", "perplexity", "token_logprobs"),
     "model": ("LM",),
