@@ -213,7 +213,7 @@ def mcnemar(
     *,
     method: Literal["exact", "mid-p", "chi2", "chi2-corrected"] = "exact",
 ) -> McNemar:
-    """Do two classifiers err alike often on the same rows?
+    """Test that two classifiers err alike often on the same rows.
 
     Of the b rows that only the first has right and the c that only the second has, b is Binomial(b + c, 1/2) if both
     err alike. "exact" is its two-sided tail; "mid-p" counts the observed value half; "chi2" is (b - c)^2 / (b + c) and

@@ -84,7 +84,7 @@ def roc_auc_interval(
 def delong_test(
     y_true: ArrayLike, first: ArrayLike, second: ArrayLike, *, pos_label: Any = None, confidence: float = 0.95
 ) -> DeLong:
-    """Do two scorings of the same rows have equal areas under the ROC curve?
+    """Test that two scorings of the same rows have equal areas under the ROC curve.
 
     z = (AUC_1 - AUC_2) / se with se^2 = var(V_1 - V_2) / n+ + var(W_1 - W_2) / n-: the components of `roc_auc_interval`
     are paired by row, so that what makes a row hard for both cancels.

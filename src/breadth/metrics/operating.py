@@ -33,9 +33,9 @@ def operating_point(
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> OperatingPoint:
-    """The greatest threshold with at least the required recall, and specificity and precision there ("specificity at 90
-    % sensitivity").
+    """The greatest threshold with at least the required recall, and specificity and precision there.
 
+    With recall = 0.9 its specificity is what is called specificity at 90 % sensitivity.
     With m positives and k = ceil(recall x m), the threshold is the k-th greatest positive score. The recall's interval
     is that of new rows: without ties the chance that a positive passes the k-th of m is Beta(k, m - k + 1) whatever the
     distribution. Intervals of specificity and precision are those of the bootstrap within classes that finds the

@@ -98,7 +98,7 @@ def conversion_rate(conversions: int, visitors: int, *, confidence: float = 0.95
 def ab_test(
     successes_a: int, n_a: int, successes_b: int, n_b: int, *, confidence: float = 0.95, name: str = "rate"
 ) -> ABTest:
-    """Are two groups' rates equal? The pooled z test, and Newcombe's interval of their difference.
+    """Test that two groups' rates are equal, pooled z, and Newcombe's interval of their difference.
 
     z = (p_B - p_A) / sqrt(p (1 - p) (1/n_A + 1/n_B)) with p the rate of both groups together. The interval joins the
     two Wilson intervals: low = d - sqrt((p_B - l_B)^2 + (u_A - p_A)^2), high = d + sqrt((u_B - p_B)^2 + (p_A - l_A)^2).

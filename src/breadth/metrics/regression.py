@@ -159,10 +159,12 @@ def r2_score(
     true, pred, weight = _columns(y_true, y_pred, sample_weight)
     if len(true) < 2:
         raise ValueError("y_true needs at least two rows: one row has no variance to explain")
-    w = np.ones(len(true)) if weight is None else weight
-    error = w @ (true - pred) ** 2
-    total = w @ (true - np.average(true, axis=0, weights=weight)) ** 2
-    total = np.where(np.ptp(true[w > 0], axis=0) == 0, 0.0, total)  # of a constant it is the rounding of its mean
+    deviation = true - np.average(true, axis=0, weights=weight)
+    error, total = (_sum_of_squares(d, weight) for d in (true - pred, deviation))
+    counted = true if weight is None else true[weight > 0]
+    constant = counted[0] == counted[-1]
+    if constant.any():  # its sum of squares is the rounding of its mean
+        total = np.where(constant & (np.ptp(counted, axis=0) == 0), 0.0, total)
     with np.errstate(divide="ignore", invalid="ignore"):
         score = 1 - np.divide(error, total)
     if force_finite:
@@ -216,6 +218,11 @@ def _columns(
     if true.shape != pred.shape:
         raise ValueError(f"y_pred has shape {pred.shape} and y_true {true.shape}; they must be alike")
     return true, pred, checks.weights(sample_weight, len(true))
+
+
+def _sum_of_squares(d: Floats, weight: Floats | None) -> Floats:
+    square = np.multiply(d, d, out=d)
+    return square.sum(0) if weight is None else weight @ square
 
 
 def _over_outputs(scores: Floats, multioutput: Multioutput) -> Any:
