@@ -44,8 +44,8 @@ def found(name: str, index: Any, Q: np.ndarray, n_probe: int, threads: int) -> n
 
 def inverted_rows(setup: Setup, raw: Times) -> list[Row]:
     rows = []
-    n, q = setup.size(100_000, 5000), setup.size(N_QUERIES, 100)
-    n_lists = setup.size(N_LISTS, 20)
+    n, q = setup.size(100_000, 1000), setup.size(N_QUERIES, 20)
+    n_lists = setup.size(N_LISTS, 8)
     E = embeddings(DIM if not setup.smoke else 32, n + q)
     X, Q = E[:n], E[n:]
     worst = worst_scores(X, Q)

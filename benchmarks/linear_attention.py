@@ -46,7 +46,7 @@ def draw(length: int, seed: int) -> Qkv:
 
 
 def length_rows(setup: Setup, raw: Times) -> list[Row]:
-    lengths = [setup.size(2**power, 2 ** (power - 5)) for power in range(9, 17)]
+    lengths = [setup.size(2**power, 2 ** (power - 7)) for power in range(9, 17)]
     medians: dict[str, list[float]] = {}
     rows = []
     torch.set_num_threads(setup.threads)
