@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import binom
 
-from breadth.stats.replays import binomial_coverage, coverage
 from breadth.stats.inference import proportion_interval, t_test, z_test
+from breadth.stats.replays import binomial_coverage, coverage
 
 
 def of(method):
