@@ -28,7 +28,9 @@ class MonteCarloKL(NamedTuple):
 def kl_monte_carlo(
     log_p: ArrayLike, log_q: ArrayLike, *, estimator: KLEstimator = "k3", base: float | None = None
 ) -> MonteCarloKL:
-    """KL(p || q) from log-densities at samples of p; with d = log q - log p the mean of
+    """KL(p || q) from log-densities at samples of p, by one of three estimators.
+
+    With d = log q - log p it is the mean of
 
         k1 = -d                  unbiased, of either sign, its variance high
         k2 = d^2 / 2             biased (about KL + a third moment of d), never negative, its variance low

@@ -25,7 +25,7 @@ class CrossCheck(NamedTuple):
 
 
 def cross_check(distribution: Any, x: ArrayLike) -> CrossCheck:
-    """Do density and distribution function belong together?
+    """Whether density and distribution function belong together.
 
     For a density the integral of `pdf` over (x_i, x_{i+1}] by adaptive quadrature, for a probability mass the sum of
     `pmf` over its whole numbers, is set beside cdf(x_{i+1}) - cdf(x_i).
