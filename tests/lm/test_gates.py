@@ -134,8 +134,8 @@ def test_a_gate_learns_which_tokens_carry_the_answer_and_keeps_the_share_that_wa
         noise = torch.randn(n, 8, generator=generator)
         return torch.stack((4 * marked, -4 * marked, value, noise), -1), marked, (marked * value).sum(1)
 
-    for _ in range(200):
-        x, _, y = batch(128)
+    for _ in range(120):
+        x, _, y = batch(64)
         kept = gate(x, generator=generator)
         loss = ((kept * x[..., 2]).sum(1) - y).square().mean() + 2 * keep_loss([kept], [0.25])
         optimizer.zero_grad()
