@@ -28,7 +28,7 @@ def compare(
     metric: str | None = None,
     contenders: str | None = None,
     seeds: int | None = None,
-    folds: int = 5,
+    folds: int | None = None,
     jobs: int | None = None,
     backend: Backend = "loky",
     budget: str | None = None,
@@ -56,16 +56,18 @@ def compare(
         suite: run on the comparison's eight data sets and rank over them.
         metric: measure that decides the verdicts; "log loss" or "RMSE" unless the comparison says otherwise.
         contenders: comma-separated names, such as lightgbm,breadth-leaf-wise; all when left out.
-        seeds: repeats of the cross-validation, each with its own shuffle; 3, or 2 with --quick (1 from 50,000 rows).
-        folds: folds of the cross-validation.
+        seeds: repeats of the cross-validation, each with its own shuffle; 3, or 2 with --quick (1 from 50,000 rows),
+            unless the comparison has other numbers.
+        folds: folds of the cross-validation, 5 unless the comparison has another number.
         jobs: worker processes of the quality pass; one per core when left out.
         backend: joblib's backend of the quality pass; dask uses DASK_SCHEDULER_ADDRESS, or else a local cluster.
         budget: time limit for everything, such as 60s or 5m; what was not run is listed.
-        rounds: rounds of the serial speed pass; 5, or 3 with --quick; 0 leaves it out.
+        rounds: rounds of the serial speed pass; 5, or 3 with --quick, unless the comparison has other numbers; 0 leaves
+            it out.
         tune: random configurations tried per contender and split, the same number for all; 0 compares defaults.
         resume: use stored cells; --fresh measures them again.
         dry_run: print the plan and the estimated time, and run nothing.
-        quick: fewer repeats, rounds and data sets.
+        quick: fewer repeats, rounds, data sets, and steps of training; what is left out is printed.
         db: the database that keeps every cell.
         output: Markdown for reading, JSON or CSV for other programs.
     """
@@ -74,22 +76,25 @@ def compare(
         return 0
     started = time.monotonic()
     comparison = get(name)
-    cores = available_cores()
+    cores, amounts = available_cores(), comparison.amounts(quick)
     settings = Settings(
-        seeds=seeds if seeds is not None else 2 if quick else 3,
+        seeds=seeds if seeds is not None else amounts["seeds"],
         large_seeds=1 if quick and seeds is None else None,
-        folds=folds,
+        folds=folds if folds is not None else amounts["folds"],
         jobs=jobs if jobs is not None else cores,
         backend=backend,
         budget=None if budget is None else seconds(budget),
         tune=tune,
         resume=resume,
-        rounds=rounds if rounds is not None else 3 if quick else 5,
+        rounds=rounds if rounds is not None else amounts["rounds"],
         threads=cores,
     )
     prepared = tables(
         comparison, data or (), target=target, header=header, encoding=encoding, task=task, suite=suite, quick=quick
     )
+    given = {"seeds": seeds, "folds": folds, "rounds": rounds, "data": data or suite or None}
+    asked = {key for key, value in given.items() if value is not None}
+    less = f"quick: {comparison.left_out(asked)}" if quick else ""
     plan = lay_out(
         comparison,
         prepared,
@@ -97,8 +102,13 @@ def compare(
         contenders=[c for c in contenders.split(",") if c.strip()] if contenders is not None else (),
         metric=metric,
         quick=quick,
-        signature={"tier": "quick" if quick else "full", "budget": budget or "no limit"},
+        signature={
+            "tier": less or "full",
+            "budget": budget or "no limit",
+        },
     )
+    if quick:
+        print(less, file=sys.stderr)
     return _dry_run(plan, db) if dry_run else _run(plan, db, output, started)
 
 

@@ -126,8 +126,8 @@ def speed(
     """Time one fit and one prediction while nothing else runs, after an untimed one where `warm_up` is set.
 
     A call shorter than 50 ms is repeated until 50 ms are full, and its mean counts. Peak memory is the growth of
-    resident memory during the fit, or where nothing is fitted (attention) during the first prediction; model size is
-    that of the pickle.
+    resident memory during the fit; model size is that of the pickle. Where fits are not timed, memory is that of
+    the first prediction.
     """
     train, test = split.rows(y, problem)
     X_train, X_test = X[train], X[test]
@@ -144,16 +144,14 @@ def speed(
             start = time.perf_counter()
             fitted = fit()
             once = time.perf_counter() - start
-            if problem.family == "attention":
+            if not problem.timed_fits:
                 peak = memory.watch()
                 _predict(fitted, X_test, problem)
-            peak_bytes = peak()
-            values = {
-                "fit_seconds": once if once > SHORT else _mean_seconds(fit),
-                "predict_seconds": _mean_seconds(lambda: _predict(fitted, X_test, problem)),
-                "peak_bytes": peak_bytes,
-                "model_bytes": float(len(pickle.dumps(fitted.estimator, protocol=5))),
-            }
+            values = {"peak_bytes": peak()}
+            if problem.timed_fits:
+                values["fit_seconds"] = once if once > SHORT else _mean_seconds(fit)
+                values["model_bytes"] = float(len(pickle.dumps(fitted.estimator, protocol=5)))
+            values["predict_seconds"] = _mean_seconds(lambda: _predict(fitted, X_test, problem))
             if (amount := work(problem, X_test)) is not None:
                 values["rate"] = amount / values["predict_seconds"]
     except Exception as error:  # as above

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -37,8 +37,15 @@ NAMES: Mapping[str, str] = {  # comparison: its question, so that a list of them
     "noisy-labels": "Which loss is misled least by wrong labels in training?",
     "architectures": "Which architecture suits small images, and what is its bias worth when rows are few?",
     "token-pruning": "What does dropping tokens of a long prompt save up to the first answer, and what does it lose?",
+    "decoding": "Which way of decoding writes texts like those that the model has learned from?",
+    "kv-cache": "What does a smaller cache of keys and values save in bytes and time, and what does it lose?",
+    "positions": "Which positions let a decoder read texts longer than those it was trained on?",
+    "objectives": "Is it better to learn from the next token or from masked ones, on the same data and budget?",
     "rl": "Which method of reinforcement learning earns most after so many steps?",
 }
+
+
+FULL, QUICK = {"seeds": 3, "folds": 5, "rounds": 5}, {"seeds": 2, "folds": 5, "rounds": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,8 @@ class Comparison:
         measures: per kind of task, the deciding one first.
         only: contenders that serve one kind of task alone.
         quick: settings replaced in `--quick`, by contender.
+        repeats: seeds, folds and rounds where the command line says none, those of FULL when left out.
+        quick_repeats: the same for `--quick`, those of QUICK when left out.
         probes: further questions to each fitted estimator.
         families: kinds of task that it can judge.
         read: from a name or file of --data, and the encoding of text, to a data set; None reads tables.
@@ -69,6 +78,8 @@ class Comparison:
     measures: Mapping[Family, tuple[Measure, ...]] = field(default_factory=lambda: MEASURES)
     only: Mapping[str, Family] = field(default_factory=dict)
     quick: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    quick_repeats: Mapping[str, int] = field(default_factory=dict)
     probes: tuple[Probe, ...] = ()
     families: tuple[Family, ...] = ("classification", "regression")
     read: Callable[[str, str], Prepared] | None = None
@@ -76,6 +87,31 @@ class Comparison:
     @property
     def question(self) -> str:
         return NAMES[self.name]
+
+    def amounts(self, quick: bool) -> dict[str, int]:
+        """How many seeds, folds and rounds there are unless the command line says other numbers."""
+        return {**QUICK, **self.quick_repeats} if quick else {**FULL, **self.repeats}
+
+    def left_out(self, asked: Collection[str] = ()) -> str:
+        """What `--quick` does less of than a whole run: "2 seeds for 3; 3 rounds for 5; data wine for wine, digits".
+
+        Args:
+            asked: of "seeds", "folds", "rounds" and "data" those that the command line says itself.
+        """
+        whole, few = self.amounts(False), self.amounts(True)
+        parts = [
+            f"{few[name]} {name} for {whole[name]}" for name in whole if few[name] != whole[name] and name not in asked
+        ]
+        if self.quick_data and self.quick_data != self.data and "data" not in asked:
+            parts.append(f"data {', '.join(self.quick_data)} for {', '.join(self.data)}")
+        changes: dict[str, list[str]] = {}
+        for entry in self.contenders:
+            for name, value in self.quick.get(entry.name, {}).items():
+                changes.setdefault(f"{name} {value} for {entry.settings.get(name, 'its own')}", []).append(entry.name)
+        for text, who in changes.items():
+            able = sum(text.split(" ")[0] in entry.settings for entry in self.contenders)
+            parts.append(text + f" ({', '.join(who)})" * (len(who) < able))
+        return "; ".join(parts)
 
 
 def get(name: str) -> Comparison:
@@ -164,7 +200,7 @@ def lay_out(
     family = prepared[0].problem.family
     if family not in comparison.families:
         other = {"regression": "regressors", "classification": "classifiers"}.get(
-            family, "tokenizers, ann, attention or rl"
+            family, "tokenizers, ann, attention, rl, decoding or positions"
         )
         raise ValueError(
             f"{comparison.name!r} judges {comparison.families[0]} and the target of {prepared[0].table.name!r} makes "

@@ -10,6 +10,7 @@ first token.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, Self
 
@@ -54,7 +55,8 @@ def read_prompts(name: str, encoding: str = "utf-8") -> Prepared:
     others[rows, place], values[rows, place] = asked, answers
     X = np.concatenate((others * VALUES + values, KEYS * VALUES + asked[:, None]), 1).astype(np.float32)
     note = f"{length:,} tokens, of which one among {length - 1:,} pairs is asked for; token ids, one a column"
-    return from_arrays(name, X, answers, task="multiclass", note=note)
+    prepared = from_arrays(name, X, answers, task="multiclass", note=note)
+    return replace(prepared, problem=replace(prepared.problem, timed_fits=False))
 
 
 @cache

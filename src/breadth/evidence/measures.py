@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn import metrics
 from sklearn.exceptions import UndefinedMetricWarning
 
@@ -33,6 +34,13 @@ MEASURES: Mapping[Family, tuple[Measure, ...]] = {
     "search": (Measure("recall@10", "higher", margin=0.005),),
     "attention": (Measure("relative error", "lower", margin=0.01),),
     "control": (Measure("return", "higher", margin=0.05, margin_of="target spread"),),
+    "modelling": (Measure("nats per token", "lower", margin=0.02, unit="nats"),),
+    "generation": (
+        Measure("bigram distance", "lower", margin=0.05),
+        Measure("distinct-2", "higher", margin=0.02),
+        Measure("rep-4", "lower", margin=0.02),
+        Measure("nats per token", "lower", margin=0.05, unit="nats"),
+    ),
 }
 K = 10  # neighbours that a search is asked for
 
@@ -49,10 +57,13 @@ def answers(problem: Problem, X_train: NDArray, X: NDArray, y: NDArray) -> NDArr
     Returns:
         y, shape (n,); for tokenization X; for search the indices of each row's nearest training rows, shape (n, K),
         computed in float64 from all of them, equal ones by index; for attention the exact outputs, in float64,
-        shape (n, heads, length, head_dim); for control y, which nothing is compared with.
+        shape (n, heads, length, head_dim); for generation the training texts, whose bigrams they should have; for
+        control and modelling y, which nothing is compared with.
     """
     if problem.task == "tokenization":
         return X
+    if problem.task == "generation":
+        return X_train
     if problem.task == "attention":
         return _attended(X)
     return _nearest(problem, X_train, X) if problem.task == "search" else y
@@ -62,7 +73,18 @@ def work(problem: Problem, X: NDArray) -> float | None:
     """How much a prediction of the rows X does, in the unit of the task's rate; None where it has none."""
     if problem.task == "tokenization":
         return sum(len(text.encode("utf-8", "surrogatepass")) for text in X) / 1e6
-    return {"search": float(len(X)), "attention": float(len(X) * problem.n_features)}.get(problem.task)
+    tokens = float(len(X) * problem.n_features)
+    return {
+        "search": float(len(X)),
+        "attention": tokens,
+        "modelling": tokens,
+        "generation": len(X) * (problem.n_features - prompt_length(problem.n_features)),
+    }.get(problem.task)
+
+
+def prompt_length(length: int) -> int:
+    """Tokens of a text that a continuation is given: a quarter."""
+    return length // 4
 
 
 def _nearest(problem: Problem, X_train: NDArray, X: NDArray) -> NDArray[np.intp]:
@@ -94,7 +116,9 @@ def score(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
             outputs of attention.
         predicted: class probabilities, shape (n, classes), or predictions, shape (n,); for tokenization the number of
             tokens and of unknown ones, shape (n, 2); for search the indices of training rows found, shape (n, K); for
-            attention its outputs, shape of y; for control the return of each episode, shape (n,).
+            attention its outputs, shape of y; for control the return of each episode, shape (n,); for modelling the
+            nats of each token but the first, shape (n, length - 1); for generation each continuation's ids, and the
+            nats of its tokens under the model, shape (n, 2, tokens).
 
     Raises:
         ValueError: if predicted has the wrong shape or is not finite.
@@ -113,6 +137,10 @@ def score(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
         return {"relative error": float(np.linalg.norm(predicted - y) / np.linalg.norm(y))}
     if problem.task == "control":
         return {"return": float(predicted.mean())}
+    if problem.task == "modelling":
+        return _nats(predicted)
+    if problem.task == "generation":
+        return _continued(problem.vocabulary, y, predicted[:, 0].astype(np.int64), predicted[:, 1])
     if problem.family == "regression":
         values = {
             "RMSE": metrics.root_mean_squared_error(y, predicted),
@@ -131,6 +159,63 @@ def score(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
             p = predicted / predicted.sum(1, keepdims=True)  # float32 rows miss 1 by more than scikit-learn allows
             values["AUC"] = float(metrics.roc_auc_score(y, p, multi_class="ovr", labels=np.arange(problem.n_classes)))
     return values
+
+
+def _nats(nats: NDArray) -> dict[str, float]:
+    """Mean nats of the tokens of whole texts, and of their first half and quarter: at 4L, 2L and L tokens."""
+    length = nats.shape[1] + 1
+    values = {f"nats at {name}": float(nats[:, : length // part - 1].mean()) for name, part in LENGTHS.items()}
+    return {"nats per token": float(nats.mean()), **values}
+
+
+LENGTHS = {"4L": 1, "2L": 2, "L": 4}  # name: which part of a text
+
+
+def _continued(vocabulary: int, texts: NDArray, ids: NDArray, nats: NDArray) -> dict[str, float]:
+    """What continuations are like.
+
+        bigram distance   squared distance of the mean frequencies of bigrams in continuations and in the ends of the
+                          texts, over the squared length of the latter: each estimated from pairs of different texts,
+                          so that its expectation is 0 for texts of the same kind, however few and short
+        distinct-2        different bigrams of all continuations together / bigrams
+        rep-4             1 - different 4-grams / 4-grams, of each continuation, on average
+        nats per token    under the model, before anything is done to its distribution
+
+    References: Gretton et al. 2012, JMLR 13, eq. 3 with a linear kernel (distance); Li et al. 2016, arXiv:1510.03055,
+        section 5.1 (distinct-n); Su et al. 2022, arXiv:2202.06417, section 4.1 (rep-n).
+    """
+    pairs, four = _grams(ids, 2, vocabulary), _grams(ids, 4, vocabulary)
+    values = {
+        "distinct-2": np.unique(pairs).size / pairs.size,
+        "rep-4": np.mean([1 - np.unique(row).size / row.size for row in four]),
+        "nats per token": nats.mean(),
+    }
+    own, other = (
+        _frequencies(pairs, vocabulary),
+        _frequencies(_grams(texts[:, -ids.shape[1] :], 2, vocabulary), vocabulary),
+    )
+    if min(len(ids), len(texts)) > 1 and (known := _mean_product(other)) > 0:
+        values["bigram distance"] = (_mean_product(own) + known - 2 * (own @ other.T).mean()) / known
+    return {name: float(v) for name, v in values.items()}
+
+
+def _frequencies(grams: NDArray, vocabulary: int) -> sparse.csr_array:
+    """Of each bigram in each text, shape (texts, vocabulary^2)."""
+    n, count = grams.shape
+    where = (np.repeat(np.arange(n), count), grams.ravel())
+    return sparse.csr_array((np.full(n * count, 1 / count), where), shape=(n, vocabulary**2))
+
+
+def _mean_product(rows: sparse.csr_array) -> float:
+    """Mean over pairs of two different rows of their product."""
+    n = rows.shape[0]
+    return float(((rows.sum(0) ** 2).sum() - rows.power(2).sum()) / (n * (n - 1)))
+
+
+def _grams(ids: NDArray, n: int, vocabulary: int) -> NDArray[np.int64]:
+    """Each run of n tokens as one number, shape (texts, length - n + 1)."""
+    runs = np.lib.stride_tricks.sliding_window_view(ids, n, axis=1)
+    return runs @ (vocabulary ** np.arange(n))
 
 
 def first_measure(problem: Problem, y: NDArray, predicted: NDArray) -> float:
@@ -164,8 +249,11 @@ def _check(problem: Problem, y: NDArray, predicted: NDArray) -> None:
         "tokenization": (2,),
         "search": y.shape[1:],
         "attention": y.shape[1:],
+        "modelling": (problem.n_features - 1,),
     }
     shape = (len(y), *columns.get(problem.family, ()))
+    if problem.task == "generation":
+        shape = (len(predicted), 2, problem.n_features - prompt_length(problem.n_features))
     if predicted.shape != shape:
         raise ValueError(f"predictions must have shape {shape}, got {predicted.shape}")
     if not np.isfinite(predicted).all():

@@ -34,6 +34,8 @@ OURS: Mapping[Family, tuple[str, ...]] = {
     "search": ("vector", "tabular", "evidence/contenders_search.py"),
     "attention": ("nn/attention", "evidence/contenders_attention.py"),
     "control": ("rl", "evidence/contenders_control.py"),
+    "modelling": ("lm", "nn", "evidence/contenders_language.py"),
+    "generation": ("lm", "nn", "evidence/contenders_language.py", "evidence/contenders_decoding.py"),
 }
 PACKAGES = {  # origin: distributions whose version decides its numbers
     "breadth": ("numpy", "scipy", "numba", "scikit-learn"),
@@ -279,7 +281,7 @@ def machine() -> str:
 
 def _versions(entries: Sequence[Entry]) -> dict[str, str]:
     names = {name for e in entries for name in PACKAGES.get(e.origin, (e.origin,))}
-    names |= {"torch" for e in entries for room in e.rooms if room in ("nn", "rl")}
+    names |= {"torch" for e in entries for room in e.rooms if room in ("nn", "rl", "lm")}
     names |= {"gymnasium" for e in entries if "rl" in e.rooms}
     found = {"breadth": breadth.__version__, "python": platform.python_version()}
     for name in sorted(names):

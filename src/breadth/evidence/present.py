@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -101,7 +101,17 @@ def as_csv(study: Study) -> str:
     return text.getvalue()
 
 
-COSTS = ("fit", "fit ÷ base", "predict ÷ base", "memory", "model")
+def _costs(study: Study, table: Table) -> dict[str, Callable[[Speed], str]]:
+    """Columns of a table's costs: none without a speed pass, those of fits only where they were timed."""
+    names = {name for c in study.cells if (c.stage, c.table) == ("speed", table.name) for name in c.values}
+    fits = {"fit": lambda s: duration(s.fit_seconds), "fit ÷ base": lambda s: ratio(s.fit_ratio)}
+    return {
+        **(fits if "fit_seconds" in names else {}),
+        **({"predict ÷ base": lambda s: ratio(s.predict_ratio)} if _timed(study) else {}),
+        **({"memory": lambda s: size(s.peak_bytes)} if _timed(study) else {}),
+        **({"model": lambda s: size(s.model_bytes)} if "model_bytes" in names else {}),
+        **({f"{table.rate_unit} ↑": lambda s: number(s.rate)} if _timed(study) and table.rate_unit else {}),
+    }
 
 
 def _timed(study: Study) -> bool:
@@ -118,28 +128,15 @@ def _header(study: Study, table: Table) -> list[str]:
         "verdict",
         "p (Holm)",
         *others,
-        *((*COSTS, *_rate_head(table)) if _timed(study) else ()),
+        *_costs(study, table),
     ]
-
-
-def _rate_head(table: Table) -> list[str]:
-    return [f"{table.rate_unit} ↑"] if table.rate_unit else []
 
 
 def _row(study: Study, table: Table, v: Verdict, s: Speed | None, means: dict) -> list[str]:
     value = f"{number(v.mean, 4)} ± {number(v.se, 2)}" if not math.isnan(v.mean) else NONE
     difference = " ".join(around(v.difference, v.low, v.high)) if not math.isnan(v.difference) else NONE
     others = [number(means[v.table, v.contender].get(m.name, math.nan), 4) for m in study.measures[1:]]
-    cost = [NONE] * (len(COSTS) + bool(table.rate_unit)) if _timed(study) else []
-    if s is not None:
-        cost = [
-            duration(s.fit_seconds),
-            ratio(s.fit_ratio),
-            ratio(s.predict_ratio),
-            size(s.peak_bytes),
-            size(s.model_bytes),
-            *([number(s.rate)] if table.rate_unit else []),
-        ]
+    cost = [NONE if s is None else write(s) for write in _costs(study, table).values()]
     if v.call == "FAILED":
         others = [NONE] * len(others)
     call = (
@@ -196,7 +193,8 @@ def _legend(study: Study) -> list[str]:
     ]
     lines += [
         "- Times: medians of the serial pass; ÷ base: median of ratios to the baseline in the same round. Memory: "
-        "growth of the process at its peak during fit (attention: during prediction). Model: bytes of the pickle.",
+        "growth of the process at its peak during fit (where fits are not timed: during prediction). Model: bytes of "
+        "the pickle.",
     ] * _timed(study)
     lines += [f"- {name}: {value}" for name, value in study.signature.items() if name != "tuning"]
     return lines

@@ -1,4 +1,4 @@
-"""A data set as a contender meets it: numbers, texts, vectors, sequences or starts, and what chooses its estimator."""
+"""A data set as a contender meets it: numbers, texts, vectors, sequences, starts, and what chooses its estimator."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 Task = Literal["binary", "multiclass", "regression"]
 Metric = Literal["cosine", "dot", "euclidean"]
-Family = Literal["classification", "regression", "tokenization", "search", "attention", "control"]
+Language = Literal["modelling", "generation"]
+Family = Literal["classification", "regression", "tokenization", "search", "attention", "control", Language]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What a contender's factory may know before it sees a row."""
 
-    task: Task | Literal["tokenization", "search", "attention", "control"]
+    task: Task | Literal["tokenization", "search", "attention", "control"] | Language
     n_classes: int
     n_features: int
     categorical: tuple[int, ...] = ()  # columns that hold category codes
@@ -33,6 +34,8 @@ class Problem:
     missing: bool = False
     metric: Metric = "cosine"  # of the neighbours that a search looks for
     environment: str = ""  # gymnasium's id, of a control task
+    vocabulary: int = 0  # of the tokens that texts are made of
+    timed_fits: bool = True  # False where only predictions are timed: nothing is fitted, or nobody asks how fast
 
     @property
     def family(self) -> Family:
@@ -224,7 +227,42 @@ def from_sequences(name: str, qkv: ArrayLike, *, note: str = "") -> Prepared:
     facts = [*([note] if note else []), f"{X.shape[2]} heads of {X.shape[4]} dimensions"]
     return Prepared(
         table=Table(name, "attention", X.shape[0], X.shape[3], note="; ".join(facts), rate_unit="tokens/s"),
-        problem=Problem(task="attention", n_classes=0, n_features=X.shape[3]),
+        problem=Problem(task="attention", n_classes=0, n_features=X.shape[3], timed_fits=False),
+        X=X,
+        y=np.zeros(len(X)),
+        digest=digest.hexdigest(),
+    )
+
+
+def from_tokens(name: str, ids: ArrayLike, *, vocabulary: int, task: Language, note: str = "") -> Prepared:
+    """Prepare texts of one length as token ids, for models that learn from some of them and are asked about the others.
+
+    Args:
+        name: what tables call them.
+        ids: integers in [0, vocabulary), shape (n, length), length >= 4.
+        vocabulary: number of tokens.
+        task: "modelling" asks what each token costs, "generation" for continuations.
+        note: provenance.
+
+    Raises:
+        ValueError: if the shape is another, or an id is no token.
+    """
+    X = np.ascontiguousarray(ids)
+    if X.ndim != 2 or not len(X) or X.shape[1] < 4 or X.dtype.kind not in "iu":
+        raise ValueError(
+            f"data set {name!r}: ids must be integers, shape (n >= 1, length >= 4), got {X.dtype} of shape {X.shape}"
+        )
+    X = X.astype(np.int64)
+    if X.min() < 0 or X.max() >= vocabulary:
+        raise ValueError(
+            f"data set {name!r}: ids must be from 0 to {vocabulary - 1}, got some from {X.min()} to {X.max()}"
+        )
+    digest = hashlib.sha256(repr((X.shape, vocabulary, task)).encode())
+    digest.update(X.tobytes())
+    facts = [*([note] if note else []), f"{vocabulary} different tokens"]
+    return Prepared(
+        table=Table(name, task, *X.shape, note="; ".join(facts), rate_unit="tokens/s"),
+        problem=Problem(task, 0, X.shape[1], vocabulary=vocabulary, timed_fits=False),
         X=X,
         y=np.zeros(len(X)),
         digest=digest.hexdigest(),

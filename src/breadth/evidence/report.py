@@ -170,6 +170,8 @@ def _sentence(study: Study, v: Verdict, s: Speed | None) -> Sentence:
     if s is not None and finite(s.fit_ratio):
         after += f" It took {ratio(s.fit_ratio)} the fit time"
         after += f" and {ratio(s.predict_ratio)} the prediction time." if finite(s.predict_ratio) else "."
+    elif s is not None and finite(s.predict_ratio):
+        after += f" It took {ratio(s.predict_ratio)} the prediction time."
     return Sentence(f"{on}: we " if v.call == "CAN'T TELL" else f"{on} is ", v.call, after)
 
 
@@ -198,7 +200,12 @@ def _table(
         ),
     )
     timed = [(c, speeds[table.name, c.name]) for c in study.contenders if (table.name, c.name) in speeds]
-    timed.sort(key=lambda pair: [t if finite(t) else float("inf") for t in (pair[1].fit_ratio, pair[1].fit_seconds)])
+    timed.sort(
+        key=lambda pair: [
+            t if finite(t) else float("inf")
+            for t in (pair[1].fit_ratio, pair[1].fit_seconds, pair[1].predict_ratio, pair[1].predict_seconds)
+        ]
+    )
     return TableView(
         ident=ident,
         name=table.name,

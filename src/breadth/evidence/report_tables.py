@@ -101,30 +101,28 @@ def quality(study: Study, table: Table, ordered: list[Contender], verdicts: dict
 
 
 def cost(study: Study, table: Table, timed: list[tuple[Contender, Speed]]) -> Grid:
-    unit = table.rate_unit
-    heads = (
-        Head("contender", "text"),
-        Head("fit ↓", hint="median over rounds"),
-        Head(f"÷ {study.baseline}", hint="fit time over the baseline's in the same round, median over rounds"),
-        Head("predict ↓", hint="median over rounds"),
-        Head(f"÷ {study.baseline}", hint="predict time over the baseline's in the same round, median over rounds"),
-        Head("peak memory ↓", hint="growth of the process at its peak during fit; of attention, during prediction"),
-        Head("model size ↓", hint="bytes of the pickle"),
-        *([Head(f"{table.rate_unit} ↑", hint="work of a prediction in a second, median over rounds")] * bool(unit)),
-    )
+    """Times and sizes; those of fits only where they were timed."""
+    base, unit = f"÷ {study.baseline}", table.rate_unit
+    fits = any(finite(s.fit_seconds) for _, s in timed)
+    when = "fit" if fits else "prediction"
+    columns = [
+        (Head("fit ↓", hint="median over rounds"), duration, "fit_seconds"),
+        (Head(base, hint="fit time over the baseline's in the same round, median over rounds"), ratio, "fit_ratio"),
+        (Head("predict ↓", hint="median over rounds"), duration, "predict_seconds"),
+        (Head(base, hint="predict time over the baseline's in the same round, median over rounds"), ratio,
+         "predict_ratio"),
+        (Head("peak memory ↓", hint=f"growth of the process at its peak during {when}"), size, "peak_bytes"),
+        (Head("model size ↓", hint="bytes of the pickle"), size, "model_bytes"),
+        (Head(f"{unit} ↑", hint="work of a prediction in a second, median over rounds"), number, "rate"),
+    ]  # fmt: skip
+    left_out = {"fit_seconds", "fit_ratio", "model_bytes"} if not fits else set()
+    columns = [c for c in columns if c[2] not in left_out and (unit or c[2] != "rate")]
+    heads = (Head("contender", "text"), *(head for head, _, _ in columns))
     rows = []
     for c, s in timed:
-        cells = (
-            Entry(c.name, c.name, note=f"FAILED: {s.reason}" if s.reason else ""),
-            Entry(duration(s.fit_seconds), _key(s.fit_seconds)),
-            Entry(ratio(s.fit_ratio), _key(s.fit_ratio)),
-            Entry(duration(s.predict_seconds), _key(s.predict_seconds)),
-            Entry(ratio(s.predict_ratio), _key(s.predict_ratio)),
-            Entry(size(s.peak_bytes), _key(s.peak_bytes)),
-            Entry(size(s.model_bytes), _key(s.model_bytes)),
-            *([Entry(number(s.rate), _key(s.rate))] if unit else []),
-        )
-        rows.append(_line(study, c, cells))
+        name = Entry(c.name, c.name, note=f"FAILED: {s.reason}" if s.reason else "")
+        numbers = [Entry(write(getattr(s, key)), _key(getattr(s, key))) for _, write, key in columns]
+        rows.append(_line(study, c, (name, *numbers)))
     rounds = max(s.rounds for _, s in timed)
     notes = [
         "Measured one at a time, warm, in interleaved rounds, with nothing else running. Ratios are taken within a "

@@ -1,4 +1,4 @@
-"""Texts, vectors and sequences to compare on: what every machine has, and the user's files."""
+"""Texts, tokens, vectors and sequences to compare on: what every machine has, and the user's files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from breadth.evidence.problem import Prepared, from_documents, from_environment, from_sequences, from_vectors
+from breadth.evidence.problem import (
+    Language,
+    Prepared,
+    from_documents,
+    from_environment,
+    from_sequences,
+    from_tokens,
+    from_vectors,
+)
 
 DOCUMENT = 4096  # characters from which a file's lines make a document
 TEXTS = {
@@ -21,12 +29,19 @@ VECTORS = {
     "lsa_unit": "the same, scaled to length 1",
     "clustered": "100 Gaussian clusters in 64 dimensions, unit spread around centres of unit spread",
 }
+COPIED = 32  # different tokens that are copied
+COPIES = {
+    "copies": "tokens copied from 6 places before, 9 times in 10",
+    "far-copies": "tokens copied from a quarter of the text before, 9 times in 10",
+}
+FEWEST_TEXTS = 20
 SEQUENCES = {
     "diffuse": "standard normal queries, keys and values: every key counts",
     "focused": "the same, queries and keys of standard deviation 2: a few keys count, anywhere",
     "local": "queries and keys that are waves of their position, and noise: near keys count",
 }
 LENGTH, HEADS, HEAD_DIM, N_SEQUENCES = 1024, 2, 64, 10
+VOCABULARY, N_TEXTS, TEXT_BYTES = 512, 400, 500_000  # tokens; texts; bytes that tokens are learned from and texts of
 SIZE = {"lsa": 12_000, "lsa_unit": 12_000, "clustered": 12_000}
 
 
@@ -65,6 +80,54 @@ def read_text(name: str, encoding: str = "utf-8") -> Prepared:
     if not documents:
         raise ValueError(f"{name}: the file is empty")
     return from_documents(path.stem, documents, note=f"file {path.name}")
+
+
+def read_tokens(name: str, encoding: str = "utf-8", *, task: Language, length: int) -> Prepared:
+    """Texts of one length in tokens, which are byte pairs learned from the whole.
+
+    Args:
+        name: as of `read_text`, or of COPIES, with `:length` for another length.
+        encoding: of a file.
+        task: what is asked of the texts.
+        length: in tokens, where the name has none.
+
+    Raises:
+        ValueError: as `read_text` says; if the length is no number from 4 on, or there is too little text for 20.
+    """
+    kind, _, count = name.rpartition(":") if name.partition(":")[0] in (*TEXTS, *COPIES) else (name, "", "")
+    kind = kind or name
+    if kind != name and not (count.isdecimal() and int(count) >= 4):
+        raise ValueError(f"--data {name}: {count!r} is no number of tokens from 4 on; write {kind}:{length}")
+    length = int(count) if count else length
+    if kind in COPIES:
+        ids = _copies(length, 6 if kind == "copies" else length // 4)
+        return from_tokens(name, ids, vocabulary=COPIED, task=task, note=COPIES[kind])
+    prepared = read_text(kind, encoding)
+    ids = np.concatenate(byte_pairs(prepared.X))
+    n = len(ids) // length
+    if n < FEWEST_TEXTS:
+        raise ValueError(f"{name}: {len(ids)} tokens are too few for {FEWEST_TEXTS} texts of {length}; give more text")
+    rows = ids[: n * length].reshape(n, length)
+    return from_tokens(
+        prepared.table.name + name.removeprefix(kind),
+        rows[np.random.default_rng(0).permutation(n)[:N_TEXTS]],
+        vocabulary=VOCABULARY,
+        task=task,
+        note=f"{prepared.table.note}; byte pairs",
+    )
+
+
+def byte_pairs(documents: NDArray) -> list[NDArray[np.int64]]:
+    """Some of the documents as ids of at most VOCABULARY byte pairs, which are learned from them: TEXT_BYTES or so."""
+    from breadth.text.bpe import BPE
+
+    chosen, size = [], 0
+    for text in documents[np.random.default_rng(0).permutation(len(documents))]:
+        if size < TEXT_BYTES:
+            chosen.append(text)
+            size += len(text)
+    tokenizer = BPE.train(chosen, vocab_size=VOCABULARY, pattern="gpt2")
+    return [np.asarray(ids, np.int64) for ids in tokenizer.encode_batch(chosen, add_special_tokens=False)]
 
 
 def read_vectors(name: str, encoding: str = "utf-8") -> Prepared:
@@ -156,6 +219,16 @@ def _file(name: str, known: dict[str, str]) -> Path:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"--data {name}: there is no such file, and the sets are {', '.join(known)}{hint}")
     return path
+
+
+def _copies(length: int, behind: int) -> NDArray[np.int64]:
+    """Texts whose tokens are that of so many places before, 9 times in 10, and else drawn at random."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(COPIED, size=(N_TEXTS, length))
+    copied = rng.random((N_TEXTS, length)) < 0.9
+    for t in range(behind, length):
+        ids[copied[:, t], t] = ids[copied[:, t], t - behind]
+    return ids
 
 
 def _lsa(n: int) -> NDArray[np.float64]:

@@ -209,7 +209,7 @@ class Store:
     def seconds(self, table: str, contender: str, stage: Stage) -> float | None:
         """Mean of fit and predict seconds of that contender's stored cells on that data set, for time estimates."""
         row = self._one(
-            "SELECT avg(fit_seconds + coalesce(predict_seconds, 0)) FROM cell "
+            "SELECT avg(coalesce(fit_seconds + coalesce(predict_seconds, 0), predict_seconds)) FROM cell "
             "WHERE table_name = ? AND contender = ? AND stage = ? AND status = 'ok'",
             (table, contender, stage),
         )

@@ -37,9 +37,19 @@ class Table:
     """The regime in which a verdict holds: the data set that was used, in numbers."""
 
     name: str
-    task: Literal["binary", "multiclass", "regression", "tokenization", "search", "attention", "control"]
+    task: Literal[
+        "binary",
+        "multiclass",
+        "regression",
+        "tokenization",
+        "search",
+        "attention",
+        "control",
+        "modelling",
+        "generation",
+    ]
     n_rows: int
-    n_features: int  # of vectors, their dimension; of documents, their mean length in bytes; of sequences, their length
+    n_features: int  # of vectors, their dimension; of documents, their mean bytes; of sequences and texts, their length
     n_classes: int = 0
     note: str = ""  # provenance, missing values, imbalance
     spread: float = 1.0  # standard deviation of a regression target, in its unit
@@ -53,6 +63,8 @@ class Table:
             "search": ("vector", "vectors", "of {} dimensions"),
             "attention": ("sequence", "sequences", "of {} tokens"),
             "control": ("start", "starts", "of episodes"),
+            "modelling": ("text", "texts", "of {} tokens"),
+            "generation": ("text", "texts", "of {} tokens"),
         }.get(self.task, ("row", "rows", "× {} feature" + "s" * (self.n_features != 1)))
         return f"{self.n_rows:,} {one if self.n_rows == 1 else many} {each.format(f'{self.n_features:,}')}"
 

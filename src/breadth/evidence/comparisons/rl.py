@@ -18,6 +18,7 @@ COMPARISON = Comparison(
     data=("CartPole-v1",),
     quick_data=("CartPole-v1:25",),
     quick=QUICK,
+    quick_repeats={"seeds": 1, "rounds": 1},
     measures={"control": MEASURES["control"]},
     families=("control",),
     read=read_control,
