@@ -294,10 +294,10 @@ class _Line:
     def position(self, theta: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
             below, above = np.log(theta - self.low), np.log(self.high - theta)
-        # towards a lower bound u falls, towards an upper one it rises
-        return np.select(
-            [self.has_low & self.has_high, self.has_low, self.has_high], [below - above, below, -above], theta
-        )
+            # towards a lower bound u falls, towards an upper one it rises
+            return np.select(
+                [self.has_low & self.has_high, self.has_low, self.has_high], [below - above, below, -above], theta
+            )
 
     def parameters(self, u: Floats) -> Floats:
         with np.errstate(over="ignore", invalid="ignore"):
