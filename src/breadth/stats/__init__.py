@@ -1,0 +1,172 @@
+"""Distributions, moments, information, estimation and inference on arrays.
+
+Names are imported on first use.
+"""
+
+from typing import TYPE_CHECKING
+
+from breadth.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from breadth.stats.bayes import base_rate, bayes_rule, credible_interval, hpd_interval
+    from breadth.stats.convergence import effective_sample_size, rhat
+    from breadth.stats.convexity import jensen_test, second_difference_test
+    from breadth.stats.correlation import covariance, kendall, pearson, spearman
+    from breadth.stats.dependence import distance_correlation, distance_correlation_test, hsic, hsic_test
+    from breadth.stats.distributions import (
+        Beta,
+        Binomial,
+        Distribution,
+        Exponential,
+        Multinomial,
+        MultivariateNormal,
+        Normal,
+        Poisson,
+        cross_check,
+    )
+    from breadth.stats.divergence import (
+        cross_entropy,
+        cross_entropy_with_logits,
+        entropy,
+        gini_impurity,
+        jensen_shannon_divergence,
+        kl_divergence,
+        total_variation,
+    )
+    from breadth.stats.em import expectation_maximisation
+    from breadth.stats.estimation import (
+        likelihood_ratio_test,
+        log_likelihood,
+        log_posterior,
+        maximum_likelihood,
+        observed_information,
+        posterior_mode,
+    )
+    from breadth.stats.independence import chi_square, factorisation, fisher_exact
+    from breadth.stats.inference import proportion_interval, t_test, z_test
+    from breadth.stats.information import kl_monte_carlo, mutual_information, mutual_information_of_samples
+    from breadth.stats.mcmc import hmc, metropolis
+    from breadth.stats.mixture import NormalMixture
+    from breadth.stats.moments import Moments, central_moment, kurtosis, raw_moment, skewness, standardised_moment
+    from breadth.stats.norms import l2_norm, metric_axioms, norm, norm_axioms, squared_l2_norm
+    from breadth.stats.permutation import permutation_test
+    from breadth.stats.replays import binomial_coverage, coverage
+    from breadth.stats.resampling import bootstrap_indices, bootstrap_interval
+
+__all__ = [
+    "Beta",
+    "Binomial",
+    "Distribution",
+    "Exponential",
+    "Moments",
+    "Multinomial",
+    "MultivariateNormal",
+    "Normal",
+    "NormalMixture",
+    "Poisson",
+    "base_rate",
+    "bayes_rule",
+    "binomial_coverage",
+    "bootstrap_indices",
+    "bootstrap_interval",
+    "central_moment",
+    "chi_square",
+    "covariance",
+    "coverage",
+    "credible_interval",
+    "cross_check",
+    "cross_entropy",
+    "cross_entropy_with_logits",
+    "distance_correlation",
+    "distance_correlation_test",
+    "effective_sample_size",
+    "entropy",
+    "expectation_maximisation",
+    "factorisation",
+    "fisher_exact",
+    "gini_impurity",
+    "hmc",
+    "hpd_interval",
+    "hsic",
+    "hsic_test",
+    "jensen_shannon_divergence",
+    "jensen_test",
+    "kendall",
+    "kl_divergence",
+    "kl_monte_carlo",
+    "kurtosis",
+    "l2_norm",
+    "likelihood_ratio_test",
+    "log_likelihood",
+    "log_posterior",
+    "maximum_likelihood",
+    "metric_axioms",
+    "metropolis",
+    "mutual_information",
+    "mutual_information_of_samples",
+    "norm",
+    "norm_axioms",
+    "observed_information",
+    "pearson",
+    "permutation_test",
+    "posterior_mode",
+    "proportion_interval",
+    "raw_moment",
+    "rhat",
+    "second_difference_test",
+    "skewness",
+    "spearman",
+    "squared_l2_norm",
+    "standardised_moment",
+    "t_test",
+    "total_variation",
+    "z_test",
+]
+
+_MODULES = {
+    "bayes": ("base_rate", "bayes_rule", "credible_interval", "hpd_interval"),
+    "convergence": ("effective_sample_size", "rhat"),
+    "convexity": ("jensen_test", "second_difference_test"),
+    "correlation": ("covariance", "kendall", "pearson", "spearman"),
+    "dependence": ("distance_correlation", "distance_correlation_test", "hsic", "hsic_test"),
+    "distributions": (
+        "Beta",
+        "Binomial",
+        "Distribution",
+        "Exponential",
+        "Multinomial",
+        "MultivariateNormal",
+        "Normal",
+        "Poisson",
+        "cross_check",
+    ),
+    "divergence": (
+        "cross_entropy",
+        "cross_entropy_with_logits",
+        "entropy",
+        "gini_impurity",
+        "jensen_shannon_divergence",
+        "kl_divergence",
+        "total_variation",
+    ),
+    "em": ("expectation_maximisation",),
+    "estimation": (
+        "likelihood_ratio_test",
+        "log_likelihood",
+        "log_posterior",
+        "maximum_likelihood",
+        "observed_information",
+        "posterior_mode",
+    ),
+    "independence": ("chi_square", "factorisation", "fisher_exact"),
+    "inference": ("proportion_interval", "t_test", "z_test"),
+    "information": ("kl_monte_carlo", "mutual_information", "mutual_information_of_samples"),
+    "mcmc": ("hmc", "metropolis"),
+    "mixture": ("NormalMixture",),
+    "moments": ("Moments", "central_moment", "kurtosis", "raw_moment", "skewness", "standardised_moment"),
+    "norms": ("l2_norm", "metric_axioms", "norm", "norm_axioms", "squared_l2_norm"),
+    "permutation": ("permutation_test",),
+    "replays": ("binomial_coverage", "coverage"),
+    "resampling": ("bootstrap_indices", "bootstrap_interval"),
+}
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)
