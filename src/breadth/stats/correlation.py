@@ -28,10 +28,11 @@ def centred(x: Floats, weight: Floats | None = None) -> tuple[Floats, Floats]:
 
     References: Chan, Golub & LeVeque 1983, The American Statistician 37, eq. 1.7.
     """
-    mean = np.average(x, axis=0, weights=weight)
+    mean = x.mean(0) if weight is None else np.average(x, axis=0, weights=weight)
     deviation = x - mean
-    off = np.average(deviation, axis=0, weights=weight)
-    return mean + off, deviation - off
+    off = deviation.mean(0) if weight is None else np.average(deviation, axis=0, weights=weight)
+    deviation -= off
+    return mean + off, deviation
 
 
 def covariance(
@@ -173,12 +174,13 @@ def _columns(
         b = np.asarray(y, np.float64)
         if a.ndim != 1 or a.shape != b.shape:
             raise ValueError(f"x and y must be variables of one length, shape (n,), got {a.shape} and {b.shape}")
-        a = np.column_stack([a, b])
+        a = np.array([a, b]).T
     if a.ndim != 2 or len(a) < 2 or not a.shape[1]:
         raise ValueError(f"x must have shape (n >= 2, columns >= 1), or (n >= 2,) beside y, got {np.shape(x)}")
-    if not infinite and np.isinf(a).any():
+    clean = _finite(a)
+    if not infinite and not clean and np.isinf(a).any():
         raise ValueError("x or y holds infinity, which has no distance from a mean; rank correlations take it")
-    if missing == "raise" and np.isnan(a).any():
+    if missing == "raise" and not clean and np.isnan(a).any():
         raise ValueError(f"{int(np.isnan(a).any(axis=1).sum())} rows hold NaN; drop them, or pass missing='pairwise'")
     if weight is None:
         return a, None, y is not None
@@ -191,19 +193,40 @@ def _columns(
 def _moments(columns: Floats, weight: Floats | None, kind: str) -> tuple[Floats, Floats, Floats]:
     """Covariances, sums of products of deviations, and of squares of the first's, over rows that have both."""
     w = np.ones(len(columns)) if weight is None else weight
-    present = ~np.isnan(columns)
-    if present.all():
-        _, d = centred(columns, weight)
-        d = np.where(np.ptp(columns, axis=0) == 0, 0.0, d)  # a constant's deviations are rounding, not spread
-        cross = (d * w[:, None]).T @ d
+    if _finite(columns):
+        cross = _cross(columns, weight)
         total, squares = np.full(cross.shape, w.sum()), np.full(cross.shape, (w**2).sum())
         own = np.broadcast_to(np.diag(cross)[:, None], cross.shape)
         rows = np.full(cross.shape, len(columns))
     else:
-        cross, own, total, squares, rows = _pairwise_sums(columns, w, present)
+        cross, own, total, squares, rows = _pairwise_sums(columns, w, ~np.isnan(columns))
     divisor = total - 1 if kind == "frequency" else total - squares / np.where(total > 0, total, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where((divisor > 0) & (rows >= 2), cross / divisor, np.nan), cross, own
+
+
+def _finite(columns: Floats) -> bool:
+    """Whether there is no NaN or infinity: in one pass where the sum is finite, as it nearly always is."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool(np.isfinite(columns.sum()) or np.isfinite(columns).all())
+
+
+def _cross(columns: Floats, weight: Floats | None) -> Floats:
+    """sum w d d^T of deviations d from the means: what their first pass left of the mean is taken off the product."""
+    mean = columns.mean(0) if weight is None else np.average(columns, axis=0, weights=weight)
+    d = columns - mean
+    if weight is None:
+        n, weighed = float(len(d)), d
+        off = d.mean(0)
+    else:
+        n, weighed = weight.sum(), d * weight[:, None]
+        off = weighed.sum(0) / n
+    cross = weighed.T @ d - n * np.outer(off, off)
+    # a constant's deviations are rounding, not spread; only a column that varies by no more can be one
+    for j in np.flatnonzero(np.diag(cross) <= n * (1e-14 * mean) ** 2):
+        if np.ptp(columns[:, j]) == 0:
+            cross[j] = cross[:, j] = 0.0
+    return cross
 
 
 def _pairwise_sums(columns: Floats, w: Floats, present: NDArray[np.bool_]) -> tuple[Floats, ...]:
@@ -233,7 +256,9 @@ def _each_pair(columns: Floats, measure: Callable[[Floats, Floats], float]) -> F
     out = np.ones((p, p))
     present = ~np.isnan(columns)
     for i in range(p):
-        for j in range(i + 1):
+        own = columns[present[:, i], i]
+        out[i, i] = 1.0 if len(own) >= 2 and (own != own[0]).any() else np.nan
+        for j in range(i):
             rows = present[:, i] & present[:, j]
             value = measure(columns[rows, i], columns[rows, j]) if rows.sum() >= 2 else np.nan
             out[i, j] = out[j, i] = value
@@ -250,18 +275,26 @@ def _pearson_of(a: Floats, b: Floats) -> float:
 def _tau_b(a: Floats, b: Floats) -> float:
     from breadth.stats.correlation_kernels import exchanges
 
-    order = np.lexsort((b, a))
-    a, b = a[order], b[order]
     n = len(a)
     pairs = n * (n - 1) // 2
-    tied_a, tied_both = _tied(a[1:] != a[:-1]), _tied((a[1:] != a[:-1]) | (b[1:] != b[:-1]))
-    discordant = int(exchanges(b))
-    s = np.sort(b)
-    tied_b = _tied(s[1:] != s[:-1])
+    (a_rank, tied_a), (b_rank, tied_b) = _places(a), _places(b)
+    both = np.sort(a_rank * n + b_rank)  # one key for two: sorted by a, then b
+    tied_both = _tied(both[1:] != both[:-1])
+    discordant = int(exchanges((both % n).astype(np.int32)))
     if tied_a == pairs or tied_b == pairs:
         return np.nan
     difference = pairs - tied_a - tied_b + tied_both - 2 * discordant
     return float(np.clip(difference / np.sqrt(pairs - tied_a) / np.sqrt(pairs - tied_b), -1, 1))
+
+
+def _places(x: Floats) -> tuple[NDArray[np.int64], int]:
+    """Place of each value among the distinct ones, from 0, and the number of tied pairs."""
+    order = np.argsort(x)
+    s = x[order]
+    change = s[1:] != s[:-1]
+    places = np.empty(len(x), np.int64)
+    places[order] = np.concatenate([[0], np.cumsum(change)])
+    return places, _tied(change)
 
 
 def _tied(change: NDArray[np.bool_]) -> int:

@@ -21,13 +21,12 @@ def exchanges(y):
             middle, end = min(start + width, n), min(start + 2 * width, n)
             left, right, k = start, middle, start
             while left < middle and right < end:
-                if source[left] <= source[right]:
-                    target[k] = source[left]
-                    left += 1
-                else:
-                    target[k] = source[right]
-                    right += 1
-                    count += middle - left
+                one, other = source[left], source[right]
+                passes = np.int64(other < one)  # no branch: which is less cannot be foretold
+                target[k] = other if other < one else one
+                count += passes * (middle - left)
+                left += 1 - passes
+                right += passes
                 k += 1
             while left < middle:
                 target[k] = source[left]

@@ -1,0 +1,307 @@
+"""Eigenvalues and eigenvectors: power iteration, the shifted QR algorithm, Lanczos; and approximation of low rank."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from breadth.stats import arguments
+from breadth.stats.norms import norm
+
+Floats = NDArray[np.float64]
+
+
+class Dominant(NamedTuple):
+    """The eigenvalue of largest magnitude, its unit vector, and how good they are."""
+
+    value: float
+    vector: Floats  # (n,), length 1
+    residual: float  # |A v - value v|
+    n_iterations: int
+    converged: bool
+
+
+class Eigen(NamedTuple):
+    """Eigenvalues and unit eigenvectors as columns: A vectors = vectors diag(values)."""
+
+    values: NDArray[Any]  # (k,)
+    vectors: NDArray[Any]  # (n, k)
+    residuals: Floats  # (k,), |A v - value v|
+
+
+class LowRank(NamedTuple):
+    """left diag(singular) right, of rank k, and its distance from the matrix."""
+
+    left: Floats  # (m, k), orthonormal columns
+    singular: Floats  # (k,), descending
+    right: Floats  # (k, n), orthonormal rows
+    error: float  # Frobenius norm of what is left
+
+    def matrix(self) -> Floats:
+        """The product, shape (m, n)."""
+        return (self.left * self.singular) @ self.right
+
+
+def power_iteration(
+    A: Any,
+    *,
+    n_iterations: int = 1000,
+    tol: float = 1e-10,
+    start: ArrayLike | None = None,
+    rng: np.random.Generator | int | None = 0,
+) -> Dominant:
+    """v <- A v / |A v| until |A v - value v| <= tol |value|, with value = v^T A v.
+
+    The angle to the eigenvector falls by |lambda_2 / lambda_1| an iteration: with two of equal magnitude (a rotation,
+    or opposite signs) it never converges, which the residual shows.
+
+    Args:
+        A: square, shape (n, n); an array, a sparse matrix or anything with `shape` and `@`.
+        n_iterations: at most, >= 1.
+        tol: relative size of the residual, > 0.
+        start: first vector, shape (n,), not 0; None draws one.
+        rng: generator or its seed.
+
+    Returns:
+        Dominant; look at `converged`.
+
+    Raises:
+        ValueError: if A is not square or gives NaN, start is 0, or an argument is out of range.
+
+    Cost: one product a step.
+    References: von Mises & Pollaczek-Geiringer 1929; Golub & Van Loan 2013, section 7.3.1.
+    Peer: numpy.linalg.eig, 1e-9 in the value; the rate |lambda_2 / lambda_1| (A).
+    In production: use `lanczos` for symmetric matrices: the same products, and convergence as of Chebyshev polynomials.
+    """
+    n = _square("A", A)
+    arguments.whole("n_iterations", n_iterations, 1)
+    if not tol > 0:
+        raise ValueError(f"tol must be > 0, got {tol!r}")
+    v = np.random.default_rng(rng).standard_normal(n) if start is None else arguments.finite("start", start)
+    if v.shape != (n,) or not v.any():
+        raise ValueError(f"start must be a vector of shape ({n},) that is not 0, got shape {v.shape}")
+    v = v / np.linalg.norm(v)
+    value, residual = 0.0, np.inf
+    for step in range(1, n_iterations + 1):
+        image = np.asarray(A @ v, np.float64)
+        if not np.isfinite(image).all():
+            raise ValueError("A holds NaN or infinity, or its products overflow")
+        value = float(v @ image)
+        residual = float(np.linalg.norm(image - value * v))
+        if residual <= tol * abs(value) or not image.any():
+            return Dominant(value, v, residual, step, True)
+        v = image / np.linalg.norm(image)
+    return Dominant(value, v, residual, n_iterations, False)
+
+
+def qr_algorithm(A: ArrayLike, *, max_sweeps: int = 100) -> Eigen:
+    """All eigenvalues and eigenvectors of a square matrix by the shifted QR algorithm on its Hessenberg form.
+
+    Householder reflections give A = Q H Q^T with H upper Hessenberg (tridiagonal for symmetric A); then H - s I =
+    Q_k R_k and H <- R_k Q_k + s I with Wilkinson's shift s until the last subdiagonal entry is below the rounding of
+    its neighbours, and so on with one row less. What remains is the complex Schur form, whose eigenvectors come from
+    back substitution. Symmetric matrices stay real, and their vectors are the rotations' product.
+
+    Args:
+        A: real and square, shape (n, n), n >= 1, finite.
+        max_sweeps: QR steps for one eigenvalue, >= 1; two or three are usual.
+
+    Returns:
+        Eigen. For symmetric A real, ascending, with orthonormal vectors; else complex, by descending magnitude, vectors
+        of length 1. A defective matrix repeats a vector.
+
+    Raises:
+        ValueError: if A is not square or not finite.
+        ArithmeticError: if an eigenvalue took more than max_sweeps.
+
+    Cost: O(n^3): about 10 n^3 for symmetric A, else about 25 n^3 complex multiplications.
+    References: Francis 1961; Wilkinson 1965, The Algebraic Eigenvalue Problem, ch. 8; Golub & Van Loan 2013, sections
+        7.4.2, 7.5 and 8.3.
+    Peer: numpy.linalg.eig and eigh, 1e-12 of the largest for normal matrices (A).
+    In production: numpy.linalg.eig or eigh: LAPACK's blocked code is several times as fast.
+    """
+    from breadth.stats.linalg_kernels import hessenberg, shifted_qr, triangular_vectors
+
+    a = arguments.finite("A", A, ndim=2)
+    n = _square("A", a)
+    arguments.whole("max_sweeps", max_sweeps, 1)
+    size = float(np.abs(a).max()) or 1.0
+    H, Q = a / size, np.eye(n)
+    symmetric = np.array_equal(a, a.T)
+    hessenberg(H, Q)
+    if symmetric:
+        H = np.triu(np.tril(H, 1), -1)
+        H = (H + H.T) / 2
+        Qt = np.ascontiguousarray(Q.T)
+        sweeps = shifted_qr(H, Qt, 2, max_sweeps)
+        values, vectors = np.diag(H).copy(), Qt.T
+        order = np.argsort(values)
+    else:
+        T, Zt = H.astype(np.complex128), np.ascontiguousarray(Q.T).astype(np.complex128)
+        sweeps = shifted_qr(T, Zt, n, max_sweeps)
+        values = np.diag(T).copy()
+        vectors = triangular_vectors(T, np.ascontiguousarray(Zt.T))
+        order = np.lexsort([-values.imag, -values.real, -np.round(np.abs(values), 12)])
+    if sweeps < 0:
+        raise ArithmeticError(f"an eigenvalue took more than max_sweeps={max_sweeps} steps; raise max_sweeps")
+    values, vectors = values[order] * size, np.ascontiguousarray(vectors[:, order])
+    return Eigen(values, vectors, _residuals(a, values, vectors))
+
+
+def lanczos(
+    A: Any,
+    k: int = 1,
+    *,
+    which: Literal["largest", "smallest"] = "largest",
+    n_steps: int | None = None,
+    tol: float = 1e-10,
+    rng: np.random.Generator | int | None = 0,
+) -> Eigen:
+    """Extreme eigenvalues of a symmetric matrix from its products with vectors alone.
+
+    beta_j q_{j+1} = A q_j - alpha_j q_j - beta_{j-1} q_{j-1} builds an orthonormal basis of the Krylov space, in which
+    A is tridiagonal; its extreme eigenvalues come first. Each new vector is orthogonalised twice against all before it,
+    without which converged values come back as ghosts.
+
+    Args:
+        A: symmetric, shape (n, n); an array, a sparse matrix or anything with `shape` and `@`.
+        k: eigenvalues wanted, in [1, n].
+        which: end of the spectrum, by value.
+        n_steps: basis vectors at most; None allows n.
+        tol: residual aimed at, relative to the largest |eigenvalue| seen, > 0.
+        rng: generator or its seed, of the first vector.
+
+    Returns:
+        Eigen of the k values, descending for "largest", ascending for "smallest". Look at the residuals where n_steps
+        is given: each value is within its residual of an eigenvalue. Of a multiple eigenvalue a Krylov space holds one
+        vector; a basis that closes early goes on with a fresh one, which finds the others.
+
+    Raises:
+        ValueError: if A is not square, an array that is not symmetric, gives NaN, or an argument is out of range.
+
+    Cost: n_steps products, and O(n n_steps^2) for the orthogonalisation.
+    References: Lanczos 1950; Paige 1972; Golub & Van Loan 2013, sections 10.1 and 10.3.
+    Peer: numpy.linalg.eigvalsh and scipy.sparse.linalg.eigsh, 1e-9 (A).
+    In production: scipy.sparse.linalg.eigsh, which restarts and so needs memory for 2k vectors only.
+    """
+    n = _square("A", A)
+    if isinstance(A, np.ndarray) and not np.allclose(A, A.T, rtol=1e-12, atol=1e-12 * float(np.abs(A).max(initial=0))):
+        raise ValueError("A must be symmetric; power_iteration and qr_algorithm take others")
+    if arguments.whole("k", k, 1) > n:
+        raise ValueError(f"k must be in [1, {n}], got {k}")
+    arguments.one_of("which", which, ("largest", "smallest"))
+    steps = n if n_steps is None else min(n, arguments.whole("n_steps", n_steps, k))
+    if not tol > 0:
+        raise ValueError(f"tol must be > 0, got {tol!r}")
+    generator = np.random.default_rng(rng)
+    basis = np.empty((min(steps, 64), n))
+    alpha, beta = np.zeros(steps), np.zeros(steps)
+    q = generator.standard_normal(n)
+    q /= np.linalg.norm(q)
+    values, weights, done = np.empty(0), np.empty((0, 0)), 0
+    chosen = np.arange(0)
+    for j in range(steps):
+        if j == len(basis):
+            basis = np.concatenate([basis, np.empty((min(len(basis), steps - j), n))])
+        basis[j] = q
+        image = np.asarray(A @ q, np.float64)
+        if not np.isfinite(image).all():
+            raise ValueError("A holds NaN or infinity, or its products overflow")
+        alpha[j] = q @ image
+        done = j + 1
+        scale = np.linalg.norm(image)
+        for _ in range(2):
+            image = image - (basis[:done] @ image) @ basis[:done]
+        beta[j] = np.linalg.norm(image)
+        closed = beta[j] <= 1e-13 * max(scale, np.abs(alpha[:done]).max())
+        if closed:
+            beta[j] = 0.0
+        if done >= k and (done % 5 == 0 or done == steps or closed):
+            values, weights = np.linalg.eigh(_tridiagonal(alpha[:done], beta[: done - 1]))
+            chosen = np.argsort(values if which == "smallest" else -values)[:k]
+            bound = beta[j] * np.abs(weights[-1, chosen])
+            if (bound <= tol * np.abs(values).max()).all() and not (closed and done < n and n_steps is None):
+                break
+        if done == steps:
+            break
+        if closed:  # an invariant subspace: go on beyond it
+            image = generator.standard_normal(n)
+            for _ in range(2):
+                image = image - (basis[:done] @ image) @ basis[:done]
+            q = image / np.linalg.norm(image)
+        else:
+            q = image / beta[j]
+    vectors = basis[:done].T @ weights[:, chosen]
+    return Eigen(values[chosen], vectors, _residuals(A, values[chosen], vectors))
+
+
+def low_rank_approximation(
+    A: ArrayLike,
+    rank: int,
+    *,
+    method: Literal["exact", "randomized"] = "exact",
+    oversampling: int = 10,
+    n_power: int = 4,
+    rng: np.random.Generator | int | None = 0,
+) -> LowRank:
+    """The nearest matrix of a given rank: the leading singular triples (Eckart, Young and Mirsky).
+
+    "exact" takes eigenvectors of the smaller of A A^T and A^T A after a QR factorisation has made it square, by
+    numpy.linalg.svd; "randomized" multiplies A by rank + oversampling random vectors, improves their span by power
+    steps with A A^T, orthonormalised between, and decomposes A within it.
+
+    Args:
+        A: shape (m, n), finite.
+        rank: in [1, min(m, n)].
+        method: see above.
+        oversampling: random vectors beyond rank, >= 0.
+        n_power: power steps, >= 0: the span's error falls by (sigma_{rank + 1} / sigma_rank)^(2 n_power).
+        rng: generator or its seed.
+
+    Returns:
+        LowRank; no matrix of this rank has a smaller error than the exact one, sqrt(sum_{i > rank} sigma_i^2).
+
+    Raises:
+        ValueError: if A is no finite matrix or an argument is out of range.
+
+    Cost: O(m n min(m, n)), or O(m n (rank + oversampling) (2 n_power + 2)).
+    References: Eckart & Young 1936, Psychometrika 1; Halko, Martinsson & Tropp 2011, SIAM Review 53, algorithms
+        4.4 and 5.1.
+    Peer: scipy.sparse.linalg.svds and sklearn's randomized_svd, 1e-8; the tail of the singular values (A).
+    In production: use "randomized" from a thousand rows and columns on; scipy's svds for sparse matrices.
+    """
+    a = arguments.finite("A", A, ndim=2)
+    if not 1 <= arguments.whole("rank", rank, 1) <= min(a.shape):
+        raise ValueError(f"rank must be in [1, {min(a.shape)}], got {rank}")
+    arguments.one_of("method", method, ("exact", "randomized"))
+    extra = arguments.whole("oversampling", oversampling, 0)
+    arguments.whole("n_power", n_power, 0)
+    if method == "exact":
+        u, s, vt = np.linalg.svd(a, full_matrices=False)
+    else:
+        width = min(rank + extra, *a.shape)
+        span = np.linalg.qr(a @ np.random.default_rng(rng).standard_normal((a.shape[1], width)))[0]
+        for _ in range(n_power):
+            span = np.linalg.qr(a @ np.linalg.qr(a.T @ span)[0])[0]
+        u, s, vt = np.linalg.svd(span.T @ a, full_matrices=False)
+        u = span @ u
+    left, singular, right = u[:, :rank], s[:rank], vt[:rank]
+    error = float(np.linalg.norm(a - (left * singular) @ right))
+    return LowRank(left, singular, right, error)
+
+
+def _square(name: str, A: Any) -> int:
+    shape = np.shape(A) if not hasattr(A, "shape") else A.shape
+    if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
+        raise ValueError(f"{name} must be a square matrix, shape (n >= 1, n), got shape {tuple(shape)}")
+    return int(shape[0])
+
+
+def _tridiagonal(alpha: Floats, beta: Floats) -> Floats:
+    return np.diag(alpha) + np.diag(beta, 1) + np.diag(beta, -1)
+
+
+def _residuals(A: Any, values: NDArray[Any], vectors: NDArray[Any]) -> Floats:
+    return np.atleast_1d(norm(np.abs(np.asarray(A @ vectors) - vectors * values), axis=0))
