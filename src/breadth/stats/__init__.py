@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from breadth.stats.convergence import effective_sample_size, rhat
     from breadth.stats.convexity import jensen_test, second_difference_test
     from breadth.stats.correlation import covariance, kendall, pearson, spearman
+    from breadth.stats.decomposition import bias_variance, bootstrap_training_sets
     from breadth.stats.dependence import distance_correlation, distance_correlation_test, hsic, hsic_test
+    from breadth.stats.diagnosis import diagnose
     from breadth.stats.distributions import (
         Beta,
         Binomial,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
         kl_divergence,
         total_variation,
     )
+    from breadth.stats.eigen import lanczos, low_rank_approximation, power_iteration, qr_algorithm
     from breadth.stats.em import expectation_maximisation
     from breadth.stats.estimation import (
         likelihood_ratio_test,
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
     from breadth.stats.independence import chi_square, factorisation, fisher_exact
     from breadth.stats.inference import proportion_interval, t_test, z_test
     from breadth.stats.information import kl_monte_carlo, mutual_information, mutual_information_of_samples
+    from breadth.stats.learning import capacity_curve, empirical_risk, generalisation_gap, learning_curve
+    from breadth.stats.linalg import linear_independence
     from breadth.stats.mcmc import hmc, metropolis
     from breadth.stats.mixture import NormalMixture
     from breadth.stats.moments import Moments, central_moment, kurtosis, raw_moment, skewness, standardised_moment
@@ -66,9 +71,12 @@ __all__ = [
     "Poisson",
     "base_rate",
     "bayes_rule",
+    "bias_variance",
     "binomial_coverage",
     "bootstrap_indices",
     "bootstrap_interval",
+    "bootstrap_training_sets",
+    "capacity_curve",
     "central_moment",
     "chi_square",
     "covariance",
@@ -77,13 +85,16 @@ __all__ = [
     "cross_check",
     "cross_entropy",
     "cross_entropy_with_logits",
+    "diagnose",
     "distance_correlation",
     "distance_correlation_test",
     "effective_sample_size",
+    "empirical_risk",
     "entropy",
     "expectation_maximisation",
     "factorisation",
     "fisher_exact",
+    "generalisation_gap",
     "gini_impurity",
     "hmc",
     "hpd_interval",
@@ -96,9 +107,13 @@ __all__ = [
     "kl_monte_carlo",
     "kurtosis",
     "l2_norm",
+    "lanczos",
+    "learning_curve",
     "likelihood_ratio_test",
+    "linear_independence",
     "log_likelihood",
     "log_posterior",
+    "low_rank_approximation",
     "maximum_likelihood",
     "metric_axioms",
     "metropolis",
@@ -110,7 +125,9 @@ __all__ = [
     "pearson",
     "permutation_test",
     "posterior_mode",
+    "power_iteration",
     "proportion_interval",
+    "qr_algorithm",
     "raw_moment",
     "rhat",
     "second_difference_test",
@@ -124,11 +141,37 @@ __all__ = [
 ]
 
 _MODULES = {
-    "bayes": ("base_rate", "bayes_rule", "credible_interval", "hpd_interval"),
-    "convergence": ("effective_sample_size", "rhat"),
-    "convexity": ("jensen_test", "second_difference_test"),
-    "correlation": ("covariance", "kendall", "pearson", "spearman"),
-    "dependence": ("distance_correlation", "distance_correlation_test", "hsic", "hsic_test"),
+    "bayes": (
+        "base_rate",
+        "bayes_rule",
+        "credible_interval",
+        "hpd_interval",
+    ),
+    "convergence": (
+        "effective_sample_size",
+        "rhat",
+    ),
+    "convexity": (
+        "jensen_test",
+        "second_difference_test",
+    ),
+    "correlation": (
+        "covariance",
+        "kendall",
+        "pearson",
+        "spearman",
+    ),
+    "decomposition": (
+        "bias_variance",
+        "bootstrap_training_sets",
+    ),
+    "dependence": (
+        "distance_correlation",
+        "distance_correlation_test",
+        "hsic",
+        "hsic_test",
+    ),
+    "diagnosis": ("diagnose",),
     "distributions": (
         "Beta",
         "Binomial",
@@ -149,6 +192,12 @@ _MODULES = {
         "kl_divergence",
         "total_variation",
     ),
+    "eigen": (
+        "lanczos",
+        "low_rank_approximation",
+        "power_iteration",
+        "qr_algorithm",
+    ),
     "em": ("expectation_maximisation",),
     "estimation": (
         "likelihood_ratio_test",
@@ -158,15 +207,56 @@ _MODULES = {
         "observed_information",
         "posterior_mode",
     ),
-    "independence": ("chi_square", "factorisation", "fisher_exact"),
-    "inference": ("proportion_interval", "t_test", "z_test"),
-    "information": ("kl_monte_carlo", "mutual_information", "mutual_information_of_samples"),
-    "mcmc": ("hmc", "metropolis"),
+    "independence": (
+        "chi_square",
+        "factorisation",
+        "fisher_exact",
+    ),
+    "inference": (
+        "proportion_interval",
+        "t_test",
+        "z_test",
+    ),
+    "information": (
+        "kl_monte_carlo",
+        "mutual_information",
+        "mutual_information_of_samples",
+    ),
+    "learning": (
+        "capacity_curve",
+        "empirical_risk",
+        "generalisation_gap",
+        "learning_curve",
+    ),
+    "linalg": ("linear_independence",),
+    "mcmc": (
+        "hmc",
+        "metropolis",
+    ),
     "mixture": ("NormalMixture",),
-    "moments": ("Moments", "central_moment", "kurtosis", "raw_moment", "skewness", "standardised_moment"),
-    "norms": ("l2_norm", "metric_axioms", "norm", "norm_axioms", "squared_l2_norm"),
+    "moments": (
+        "Moments",
+        "central_moment",
+        "kurtosis",
+        "raw_moment",
+        "skewness",
+        "standardised_moment",
+    ),
+    "norms": (
+        "l2_norm",
+        "metric_axioms",
+        "norm",
+        "norm_axioms",
+        "squared_l2_norm",
+    ),
     "permutation": ("permutation_test",),
-    "replays": ("binomial_coverage", "coverage"),
-    "resampling": ("bootstrap_indices", "bootstrap_interval"),
+    "replays": (
+        "binomial_coverage",
+        "coverage",
+    ),
+    "resampling": (
+        "bootstrap_indices",
+        "bootstrap_interval",
+    ),
 }
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)
