@@ -190,7 +190,8 @@ def _load(folder: Path, dtype: Dtype | None, device: str) -> Any:
         return load(folder, dtype=None if dtype is None else getattr(torch, dtype), device=device)
     from breadth.quant.packed import pack
 
-    return pack(load(folder, dtype=torch.bfloat16, device=device), dtype)
+    model = pack(load(folder, dtype=torch.bfloat16, device=device), dtype)
+    return model.float() if device == "cpu" else model  # what is not packed: the kernels take float32
 
 
 def _print_whole(out: Any, output: str) -> int:

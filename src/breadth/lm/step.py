@@ -118,6 +118,7 @@ class Step:
             and all(each is None for each in (valid, mask, memory, self.bias))
             and x.dtype is torch.float32
             and x.is_cpu
+            and not torch.is_grad_enabled()
             and unwatched(x)
         )
 
