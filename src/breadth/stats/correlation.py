@@ -193,8 +193,8 @@ def _columns(
 def _moments(columns: Floats, weight: Floats | None, kind: str) -> tuple[Floats, Floats, Floats]:
     """Covariances, sums of products of deviations, and of squares of the first's, over rows that have both."""
     w = np.ones(len(columns)) if weight is None else weight
-    if _finite(columns):
-        cross = _cross(columns, weight)
+    cross = _cross(columns, weight)
+    if cross is not None:
         total, squares = np.full(cross.shape, w.sum()), np.full(cross.shape, (w**2).sum())
         own = np.broadcast_to(np.diag(cross)[:, None], cross.shape)
         rows = np.full(cross.shape, len(columns))
@@ -211,13 +211,19 @@ def _finite(columns: Floats) -> bool:
         return bool(np.isfinite(columns.sum()) or np.isfinite(columns).all())
 
 
-def _cross(columns: Floats, weight: Floats | None) -> Floats:
-    """sum w d d^T of deviations d from the means: what their first pass left of the mean is taken off the product."""
-    mean = columns.mean(0) if weight is None else np.average(columns, axis=0, weights=weight)
+def _cross(columns: Floats, weight: Floats | None) -> Floats | None:
+    """sum w d d^T of deviations d from the means; None if a column has NaN, which its mean tells.
+
+    What the first pass left of the means is taken off the product.
+    """
+    share = np.full(len(columns), 1 / len(columns)) if weight is None else weight / weight.sum()
+    mean = share @ columns
+    if not np.isfinite(mean).all():
+        return None
     d = columns - mean
     if weight is None:
         n, weighed = float(len(d)), d
-        off = d.mean(0)
+        off = share @ d
     else:
         n, weighed = weight.sum(), d * weight[:, None]
         off = weighed.sum(0) / n
@@ -254,13 +260,20 @@ def _pairwise_sums(columns: Floats, w: Floats, present: NDArray[np.bool_]) -> tu
 def _each_pair(columns: Floats, measure: Callable[[Floats, Floats], float]) -> Floats:
     p = columns.shape[1]
     out = np.ones((p, p))
-    present = ~np.isnan(columns)
+    if _finite(columns):
+        present = None
+        columns = np.asfortranarray(columns)
+    else:
+        present = ~np.isnan(columns)
     for i in range(p):
-        own = columns[present[:, i], i]
+        own = columns[:, i] if present is None else columns[present[:, i], i]
         out[i, i] = 1.0 if len(own) >= 2 and (own != own[0]).any() else np.nan
         for j in range(i):
-            rows = present[:, i] & present[:, j]
-            value = measure(columns[rows, i], columns[rows, j]) if rows.sum() >= 2 else np.nan
+            if present is None:
+                value = measure(columns[:, i], columns[:, j])
+            else:
+                rows = present[:, i] & present[:, j]
+                value = measure(columns[rows, i], columns[rows, j]) if rows.sum() >= 2 else np.nan
             out[i, j] = out[j, i] = value
     return out
 

@@ -40,7 +40,7 @@ class Fisher(NamedTuple):
 
 
 def factorisation(joint: ArrayLike, *, rtol: float = 1e-12) -> Factorisation:
-    """Does P(x, y) = P(x) P(y) hold in each cell of a joint distribution, and how far off is it where it does not?
+    """Tell whether P(x, y) = P(x) P(y) in each cell of a joint distribution, and how far off it is where it is not.
 
     Args:
         joint: probabilities >= 0 with a positive sum, shape (rows, columns); they are divided by their sum.

@@ -47,7 +47,7 @@ def linear_independence(
     method: Literal["qr", "svd"] = "qr",
     rtol: float | None = None,
 ) -> Independence:
-    """Is c_1 a_1 + ... + c_k a_k = 0 only for c = 0, and if not, which columns are combinations of which?
+    """Tell whether c_1 a_1 + ... + c_k a_k = 0 only for c = 0, and if not, which columns are combinations of which.
 
     Columns are divided by their lengths, so that units do not matter. "svd" counts singular values above the
     threshold; "qr" the diagonal of R in a QR factorisation that takes the column farthest from the span of those taken
