@@ -70,7 +70,7 @@ def covariance(
     """
     columns, w, pair = _columns(x, y, weight, missing)
     arguments.one_of("weight_kind", weight_kind, ("frequency", "reliability"))
-    out = _moments(columns, w, weight_kind)[0]
+    out = _moments(columns, w, weight_kind, missing)[0]
     if pair and np.isnan(out[0, 1]):
         raise ValueError("x and y have fewer than two rows in common (or weights that leave no more); no covariance")
     return float(out[0, 1]) if pair else out
@@ -104,7 +104,7 @@ def pearson(
         `breadth.stats.distance_correlation` for any.
     """
     columns, w, pair = _columns(x, y, weight, missing)
-    _, cross, own = _moments(columns, w, "frequency")
+    _, cross, own = _moments(columns, w, "frequency", missing)
     with np.errstate(invalid="ignore", divide="ignore"):
         r = cross / np.sqrt(own) / np.sqrt(own.T)
     return _finish(np.clip(r, -1, 1), columns, pair)
@@ -177,11 +177,8 @@ def _columns(
         a = np.array([a, b]).T
     if a.ndim != 2 or len(a) < 2 or not a.shape[1]:
         raise ValueError(f"x must have shape (n >= 2, columns >= 1), or (n >= 2,) beside y, got {np.shape(x)}")
-    clean = _finite(a)
-    if not infinite and not clean and np.isinf(a).any():
-        raise ValueError("x or y holds infinity, which has no distance from a mean; rank correlations take it")
-    if missing == "raise" and not clean and np.isnan(a).any():
-        raise ValueError(f"{int(np.isnan(a).any(axis=1).sum())} rows hold NaN; drop them, or pass missing='pairwise'")
+    if infinite:
+        _refuse(a, missing, infinite=True)
     if weight is None:
         return a, None, y is not None
     w = arguments.finite("weight", weight)
@@ -190,7 +187,17 @@ def _columns(
     return a, w, y is not None
 
 
-def _moments(columns: Floats, weight: Floats | None, kind: str) -> tuple[Floats, Floats, Floats]:
+def _refuse(a: Floats, missing: str, *, infinite: bool) -> None:
+    """Refuse what a measure cannot take; for those that take means, only where a mean has shown that there is some."""
+    if not infinite and np.isinf(a).any():
+        raise ValueError("x or y holds infinity, which has no distance from a mean; rank correlations take it")
+    if missing == "raise" and not _finite(a) and np.isnan(a).any():
+        raise ValueError(f"{int(np.isnan(a).any(axis=1).sum())} rows hold NaN; drop them, or pass missing='pairwise'")
+
+
+def _moments(
+    columns: Floats, weight: Floats | None, kind: str, missing: str = "raise"
+) -> tuple[Floats, Floats, Floats]:
     """Covariances, sums of products of deviations, and of squares of the first's, over rows that have both."""
     w = np.ones(len(columns)) if weight is None else weight
     cross = _cross(columns, weight)
@@ -199,6 +206,7 @@ def _moments(columns: Floats, weight: Floats | None, kind: str) -> tuple[Floats,
         own = np.broadcast_to(np.diag(cross)[:, None], cross.shape)
         rows = np.full(cross.shape, len(columns))
     else:
+        _refuse(columns, missing, infinite=False)
         cross, own, total, squares, rows = _pairwise_sums(columns, w, ~np.isnan(columns))
     divisor = total - 1 if kind == "frequency" else total - squares / np.where(total > 0, total, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
