@@ -35,6 +35,7 @@ MODULES = (
     "recommenders",
     "drift",
     "metrics",
+    "text_metrics",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 SMOKE = "Smoke run: tiny sizes, no cold start. It shows that everything runs; no figure here means anything."

@@ -113,7 +113,9 @@ def align_words(
         Pairs in the order of the hypothesis; each place occurs once at most.
 
     Cost: O(words).
-    Peer: nltk.translate.meteor_score.align_words (A).
+    References: Banerjee & Lavie 2005, "METEOR", ACL workshop, section 2.2.
+    Peer: nltk.translate.meteor_score.align_words, the same pairs (A).
+    In production: use it to see why `meteor` gives a segment its score.
     """
     return _Matcher(_stemmer(stem), _lookup(synonyms)).align(list(hypothesis), list(reference))
 

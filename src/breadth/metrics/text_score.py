@@ -90,7 +90,7 @@ def paired_test(
     level: float = 0.95,
     seed: int = 12345,
 ) -> Paired:
-    """Two systems on the same segments: are their scores further apart than chance would have them?
+    """Whether the scores of two systems on the same segments are further apart than chance would have them.
 
     "bootstrap" draws segments with replacement, the same for both, and p is the share of draws on which
     |d*| - mean |d*| >= |d|; "randomisation" exchanges the systems' outputs on each segment with probability 1/2, and p

@@ -113,10 +113,16 @@ def load_wordnet(path: str | os.PathLike[str] | None = None) -> WordNet:
         path: its folder; None looks at $BREADTH_WORDNET, then WordNet's own $WNSEARCHDIR and $WNHOME/dict, then where
             packages put it: /usr/share/wordnet and the like.
 
+    Returns:
+        WordNet, the same object for the same folder.
+
     Raises:
         FileNotFoundError: if it is in none of these places; the message says how to get it.
 
     Cost: as WordNet's, the first time.
+    References: wndb(5WN) for the environment variables.
+    Peer: the files are read as nltk's reader reads them (A).
+    In production: set BREADTH_WORDNET where the files lie in a place of your own.
     """
     if path is None:
         path = _found()
