@@ -173,7 +173,7 @@ def test_entropies_of_counts_equal_the_asymptotic_series_and_scipys_sum(n):
         (Poisson(7.5), stats.poisson(7.5)),
         (Poisson(3e5), stats.poisson(3e5)),
     ],
-    ids=repr,
+    ids=["binomial of 30", "binomial of 1e8", "Poisson of 7.5", "Poisson of 3e5"],
 )
 def test_moments_and_quantiles_of_counts_equal_scipys(ours, theirs):
     assert_allclose([ours.mean, ours.var], theirs.stats(), rtol=1e-12)
