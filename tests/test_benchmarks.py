@@ -41,6 +41,7 @@ def smoke(output: Path, names: list[str]) -> str:
     return page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(3))
 def test_every_other_section_runs_on_tiny_sizes(part, tmp_path):
     names = sections()[part::3]
