@@ -37,7 +37,7 @@ def test_an_interval_is_of_the_score_of_resampled_segments(metric):
     )
     assert_allclose(drawn, again, rtol=1e-12)
     assert found.low <= np.quantile(drawn, 0.5) <= found.high
-    wide = score.interval(level=0.99, n_resamples=300, seed=3)
+    wide = score.interval(confidence=0.99, n_resamples=300, seed=3)
     assert wide.low <= found.low
     assert wide.high >= found.high
 
@@ -116,7 +116,7 @@ def test_scores_that_do_not_belong_together_are_refused():
     for argument, message in (
         ({"test": "t"}, "test must be 'bootstrap' or 'randomisation', got 't'"),
         ({"n_resamples": 99}, "n_resamples must be an integer >= 100 or None, got 99"),
-        ({"level": 1.0}, r"level must be in \(0, 1\), got 1.0"),
+        ({"confidence": 1.0}, r"confidence must be in \(0, 1\), got 1.0"),
     ):
         with pytest.raises(ValueError, match=message):
             paired_test(score, score, **argument)

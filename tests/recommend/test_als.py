@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from breadth.recommend import ExplicitALS, ImplicitALS
+from breadth.recommend import ExplicitALS, ImplicitALS, ItemKNN
 from breadth.recommend.ranking_kernels import keep_best
 
 
@@ -192,6 +192,15 @@ def test_bad_questions_are_named(cls):
         model.recommend_new(np.ones((1, 4)), 1)
     assert isinstance(model.predict(0, 1), float)
     assert model.predict([0, 1], 2).shape == (2,)
+
+
+@pytest.mark.parametrize("cls", [ImplicitALS, ItemKNN])
+def test_near_items_are_asked_for_one_item_by_its_number(cls):
+    model = cls().fit(np.eye(3))
+    with pytest.raises(ValueError, match=r"item must be in \[0, 3\), got 3"):
+        model.similar_items(3, 1)
+    with pytest.raises(ValueError, match="item must be one column number"):
+        model.similar_items([0, 1], 1)
 
 
 def test_values_that_overflow_are_told():

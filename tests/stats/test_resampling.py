@@ -98,7 +98,7 @@ def test_intervals_of_a_skewed_mean_cover_about_as_often_as_they_say():
     rng = np.random.default_rng(0)
     hits = 0
     for _ in range(300):
-        found = bootstrap_interval(rng.exponential(size=50), np.mean, level=0.9, n_resamples=300, rng=rng)
+        found = bootstrap_interval(rng.exponential(size=50), np.mean, confidence=0.9, n_resamples=300, rng=rng)
         hits += found.low <= 1 <= found.high
     # 270 expected; 5 standard errors of a binomial are 26, and BCa falls a few percent short at n = 50
     assert 235 <= hits <= 296
@@ -120,7 +120,7 @@ def test_a_constant_sample_has_an_interval_of_no_length():
     ("arguments", "words"),
     [
         ({"sample": [1.0]}, "at least two rows"),
-        ({"level": 1.0}, "level must be in"),
+        ({"confidence": 1.0}, "confidence must be in"),
         ({"method": "normal"}, "'bca' or 'percentile'"),
         ({"n_resamples": 10}, "n_resamples must be"),
         ({"statistic": lambda rows: float("nan")}, "not finite"),

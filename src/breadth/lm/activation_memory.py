@@ -144,7 +144,8 @@ def inference_activation_bytes(
     Cost: O(layers).
     Deviations: allocators round up, and kernels have workspaces of their own.
     References: Korthikanti et al. 2022, arXiv:2205.05198, section 4.1, whose tensors these are.
-    Peer: the peak of torch's operators, each of whose results is followed to its end, every decoder's preset, 15 % (A).
+    Peer: the peak of torch's operators, each of whose results is followed to its end, prefill and chunks
+        of every decoder's preset, 15 % (A); a step of one token, which has kernels of its own, is not measured.
     """
     source_length = length if source_length is None else source_length
     _check(length, batch, source_length)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -188,7 +188,7 @@ def _summed_by_scipy(points: Floats, order: NDArray, start: NDArray, metric: str
         if metric == "precomputed":
             distances = points[np.ix_(order[chosen], order)]
         else:
-            distances = cdist(ordered[chosen], ordered, metric=metric)  # type: ignore[call-overload]
+            distances = cdist(ordered[chosen], ordered, metric=cast(Any, metric))
         sums[chosen] = np.add.reduceat(distances, start[:-1], axis=1)
 
 

@@ -146,7 +146,7 @@ def measure(
     low = high = float("nan")
     if n_resamples and stratify is None:
         found = bootstrap_interval(
-            everything, lambda drawn: at(drawn.astype(np.intp)), level=confidence, method=method, rng=seed,
+            everything, lambda drawn: at(drawn.astype(np.intp)), confidence=confidence, method=method, rng=seed,
             n_resamples=n_resamples,
         )  # fmt: skip
         low, high = found.low, found.high

@@ -54,7 +54,7 @@ class TextScore:
     def interval(
         self,
         *,
-        level: float = 0.95,
+        confidence: float = 0.95,
         method: Literal["percentile", "bca"] = "percentile",
         n_resamples: int = 1000,
         seed: int = 0,
@@ -62,7 +62,7 @@ class TextScore:
         """Bootstrap interval: segments drawn with replacement, their statistics summed anew.
 
         Args:
-            level: coverage aimed at, in (0, 1).
+            confidence: coverage aimed at, in (0, 1).
             method: as in `stats.bootstrap_interval`.
             n_resamples: draws, >= 100.
             seed: of the draws; stands in the signature.
@@ -74,10 +74,10 @@ class TextScore:
         References: Koehn 2004, EMNLP, section 3.1.
         """
         found = bootstrap_interval(
-            self.statistics, lambda rows: float(self.from_sums(rows.sum(0))), level=level, method=method,
+            self.statistics, lambda rows: float(self.from_sums(rows.sum(0))), confidence=confidence, method=method,
             n_resamples=n_resamples, rng=seed,
         )  # fmt: skip
-        line = f"{self.signature}|ci:{100 * level:g}% {method}, {n_resamples} resamples, seed {seed}"
+        line = f"{self.signature}|ci:{100 * confidence:g}% {method}, {n_resamples} resamples, seed {seed}"
         return Score(self.value, found.low, found.high, line)
 
 
@@ -87,7 +87,7 @@ def paired_test(
     *,
     test: Literal["bootstrap", "randomisation"] = "randomisation",
     n_resamples: int | None = None,
-    level: float = 0.95,
+    confidence: float = 0.95,
     seed: int = 12345,
 ) -> Paired:
     """Whether the scores of two systems on the same segments are further apart than chance would have them.
@@ -100,7 +100,7 @@ def paired_test(
         first, second: scores of one metric with one signature, on the same segments in the same order.
         test: which of the two.
         n_resamples: draws, >= 100; None takes 1,000 for the bootstrap, 10,000 for randomisation.
-        level: coverage of the interval of the difference, in (0, 1): percentiles of paired bootstrap draws, those
+        confidence: coverage of the interval of the difference, in (0, 1): percentiles of paired bootstrap draws, those
             of the test or 1,000.
         seed: of the draws; sacrebleu's gives sacrebleu's.
 
@@ -130,8 +130,8 @@ def paired_test(
         n_resamples = 1000 if test == "bootstrap" else 10_000
     if not isinstance(n_resamples, Integral) or n_resamples < 100:
         raise ValueError(f"n_resamples must be an integer >= 100 or None, got {n_resamples!r}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must be in (0, 1), got {level!r}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), got {confidence!r}")
     rng = np.random.default_rng(seed)
     difference = first.value - second.value
     if test == "randomisation":
@@ -142,7 +142,7 @@ def paired_test(
         moved = np.abs(drawn) - np.abs(drawn).mean()
     # differences that are equal but for rounding count as equal
     p = (int(np.count_nonzero(moved >= abs(difference) * (1 - 1e-9))) + 1) / (int(n_resamples) + 1)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
     line = f"{first.signature}|test:{test}, {n_resamples} draws, seed {seed}"
     return Paired(first.value, second.value, difference, float(low), float(high), p, line)
 

@@ -16,14 +16,13 @@ from sklearn.utils.validation import check_is_fitted
 from breadth.recommend.als_kernels import conjugate_gradient, entry_scores, least_squares
 from breadth.recommend.interactions import (
     Recommendation,
+    check_indices,
     check_pairs,
-    check_users,
-    n_threads,
     over_rows,
     read_interactions,
     recommend_best,
 )
-from breadth.tabular.blas import one_thread
+from breadth.tabular.blas import one_thread, threads_for
 
 
 class ImplicitALS(BaseEstimator):
@@ -166,7 +165,7 @@ class ImplicitALS(BaseEstimator):
     def _turn(self, matrix: sp.csr_array, rows: NDArray, columns: NDArray) -> None:
         """Improve the rows' factors in place."""
         shared = self._shared(columns)
-        threads = n_threads(self.n_jobs)
+        threads = threads_for(self.n_jobs)
         if self.solver == "cholesky":
             _solve_exactly(matrix, rows, columns, shared, threads)
             return
@@ -193,7 +192,7 @@ class ImplicitALS(BaseEstimator):
     def _objective(self, matrix: sp.csr_array) -> float:
         x, y = self.user_factors_, self.item_factors_
         score = np.empty(matrix.nnz)
-        over_rows(entry_scores, matrix, 0.0, n_threads(self.n_jobs), x, y, score)
+        over_rows(entry_scores, matrix, 0.0, threads_for(self.n_jobs), x, y, score)
         value = np.asarray(matrix.data, dtype=np.float64)
         confidence = np.abs(value)
         stored = confidence @ ((value > 0) - score) ** 2 - score @ score
@@ -218,7 +217,7 @@ class ImplicitALS(BaseEstimator):
         if matrix.shape[1] != self.n_features_in_:
             raise ValueError(f"X must have the {self.n_features_in_} items of the fit, got {matrix.shape[1]}")
         rows = np.zeros((matrix.shape[0], self.factors), self.item_factors_.dtype)
-        _solve_exactly(matrix, rows, self.item_factors_, self._shared(self.item_factors_), n_threads(self.n_jobs))
+        _solve_exactly(matrix, rows, self.item_factors_, self._shared(self.item_factors_), threads_for(self.n_jobs))
         return rows
 
     def predict(self, users: ArrayLike, items: ArrayLike) -> NDArray[np.float64] | float:
@@ -240,7 +239,7 @@ class ImplicitALS(BaseEstimator):
             Recommendation: of one user, at most k items; of several, -1 and -inf where fewer than k are left.
         """
         check_is_fitted(self)
-        user, alone = check_users(users, self._by_user.shape[0])
+        user, alone = check_indices(users, self._by_user.shape[0], "users")
         return _recommend(self.user_factors_[user], self.item_factors_, self._by_user[user], k, exclude_seen, alone)
 
     def recommend_new(self, X: Any, k: int = 10, *, exclude_seen: bool = True) -> Recommendation:
@@ -251,11 +250,13 @@ class ImplicitALS(BaseEstimator):
     def similar_items(self, item: int, k: int = 10) -> Recommendation:
         """The k items whose factors have the largest cosine with the item's, itself left out; 0 where factors are 0."""
         check_is_fitted(self)
-        chosen, _ = check_users(item, self.n_features_in_)
+        chosen, alone = check_indices(item, self.n_features_in_, "item")
+        if not alone:
+            raise ValueError(f"item must be one column number, got {item!r}")
         length = np.linalg.norm(self.item_factors_, axis=1, keepdims=True)
         unit = np.divide(self.item_factors_, length, out=np.zeros_like(self.item_factors_), where=length > 0)
-        own = sp.csr_array((np.ones(1), chosen[:1], [0, 1]), shape=(1, len(unit)))
-        return _recommend(unit[chosen[:1]], unit, own, k, True, True)
+        own = sp.csr_array((np.ones(1), chosen, [0, 1]), shape=(1, len(unit)))
+        return _recommend(unit[chosen], unit, own, k, True, True)
 
 
 def _solve_exactly(matrix: sp.csr_array, rows: NDArray, columns: NDArray, shared: NDArray, threads: int) -> None:

@@ -15,14 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 from breadth.recommend.als_kernels import entry_scores, least_squares
 from breadth.recommend.interactions import (
     Recommendation,
+    check_indices,
     check_pairs,
-    check_users,
-    n_threads,
     over_rows,
     read_interactions,
     recommend_best,
 )
-from breadth.tabular.blas import one_thread
+from breadth.tabular.blas import one_thread, threads_for
 
 
 class ExplicitALS(BaseEstimator):
@@ -62,7 +61,7 @@ class ExplicitALS(BaseEstimator):
            as one more factor whose partner is 1.
     References: Zhou, Wilkinson, Schreiber & Pan 2008, Large-scale parallel collaborative filtering for the Netflix
         Prize, AAIM, section 3 (weighted-lambda regularization); Koren, Bell & Volinsky 2009, Matrix factorization
-        techniques for recommender systems, IEEE Computer 42(8), eq. 2-4.
+        techniques for recommender systems, IEEE Computer 42(8), eq. 4-5 (biases).
     Peer: sklearn.linear_model.Ridge on each row's observed entries, float64, 1e-9 (A).
     In production: use it for ratings of a known scale; `ImplicitALS` where users only click or buy.
     """
@@ -167,7 +166,7 @@ class ExplicitALS(BaseEstimator):
             base, ridge = ridge * np.eye(k), 0.0
         weight = np.ones_like(target)
         rest = (weight, target, rows, design, base, ridge)
-        failed = sum(over_rows(least_squares, matrix, k, n_threads(self.n_jobs), *rest))
+        failed = sum(over_rows(least_squares, matrix, k, threads_for(self.n_jobs), *rest))
         if failed:
             raise ValueError(f"{failed} rows have no unique factors in float64: raise regularization or scale X down")
         return rows if self.biases else np.column_stack([rows, np.zeros(len(rows))])
@@ -175,7 +174,7 @@ class ExplicitALS(BaseEstimator):
     def _objective(self) -> float:
         x, y, matrix = self.user_factors_, self.item_factors_, self._by_user
         score = np.empty(matrix.nnz)
-        over_rows(entry_scores, matrix, 0.0, n_threads(self.n_jobs), x, y, score)
+        over_rows(entry_scores, matrix, 0.0, threads_for(self.n_jobs), x, y, score)
         user = np.repeat(np.arange(len(x)), np.diff(matrix.indptr))
         rest = matrix.data - self.mean_ - self.user_biases_[user] - self.item_biases_[matrix.indices] - score
         user_size = np.einsum("uf,uf->u", x, x) + self.user_biases_**2
@@ -227,7 +226,7 @@ class ExplicitALS(BaseEstimator):
             Recommendation: of one user, at most k items; of several, -1 and -inf where fewer than k are left.
         """
         check_is_fitted(self)
-        user, alone = check_users(users, self._by_user.shape[0])
+        user, alone = check_indices(users, self._by_user.shape[0], "users")
         return self._best(
             self.user_factors_[user], self.user_biases_[user], self._by_user[user], k, exclude_seen, alone
         )

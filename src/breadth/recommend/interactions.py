@@ -7,14 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from breadth.compilation import announced
 from breadth.recommend.ranking_kernels import keep_best
-from breadth.tabular.blas import granted_threads
 
 _PARTS = 64  # parts of equal work that threads take, whatever their number
 _USERS = 256  # users whose scores over all items are held at a time
@@ -68,11 +66,6 @@ def read_interactions(X: Any, *, ratings: bool) -> sp.csr_array:
     return kept
 
 
-def n_threads(n_jobs: int | None) -> int:
-    """Threads to use: as many as BLAS has been granted, or as n_jobs says (-1 for every core)."""
-    return granted_threads() if n_jobs is None else joblib.effective_n_jobs(n_jobs)
-
-
 def over_rows(kernel: Callable[..., Any], matrix: sp.csr_array, row_cost: float, threads: int, *rest: Any) -> list[Any]:
     """kernel(first, last, indptr, indices, *rest) on parts of the rows of equal work: entries + row_cost a row."""
     n = matrix.shape[0]
@@ -91,26 +84,23 @@ def over_rows(kernel: Callable[..., Any], matrix: sp.csr_array, row_cost: float,
             return done + list(pool.map(work, parts[1:]))
 
 
-def check_users(users: ArrayLike, n_users: int) -> tuple[NDArray[np.int64], bool]:
-    """The users as an array, and whether one alone was asked for.
+def check_indices(given: ArrayLike, n: int, name: str) -> tuple[NDArray[np.int64], bool]:
+    """Row or column numbers as an array, and whether one alone was asked for.
 
     Raises:
         TypeError: if they are not integers.
-        ValueError: if one is not in [0, n_users).
+        ValueError: if one is not in [0, n).
     """
-    return _check_indices(users, n_users, "users")
-
-
-def _check_indices(given: ArrayLike, n: int, name: str) -> tuple[NDArray[np.int64], bool]:
     array = np.asarray(given)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must be row or column numbers of the fitted matrix, got {given!r}")
     if array.ndim > 1:
         raise ValueError(f"{name} must be one number or a list of numbers, got shape {array.shape}")
     flat = array.astype(np.int64).ravel()
-    if ((flat < 0) | (flat >= n)).any():
-        wrong = flat[(flat < 0) | (flat >= n)][0]
-        raise ValueError(f"{name} must be in [0, {n}), got {wrong}; what is new since the fit has to be folded in")
+    outside = (flat < 0) | (flat >= n)
+    if outside.any():
+        what = f"{name} must be in [0, {n}), got {flat[outside][0]}"
+        raise ValueError(f"{what}; what is new since the fit goes to recommend_new, or into another fit")
     return flat, array.ndim == 0
 
 
@@ -118,10 +108,10 @@ def check_pairs(users: ArrayLike, items: ArrayLike, shape: tuple[int, int]) -> t
     """Users and items of the pairs to predict, of equal length, and whether one pair alone was asked for.
 
     Raises:
-        TypeError, ValueError: as `check_users`; ValueError if there are not as many of the one as of the other.
+        TypeError, ValueError: as `check_indices`; ValueError if there are not as many of the one as of the other.
     """
-    user, alone = check_users(users, shape[0])
-    item, one_item = _check_indices(items, shape[1], "items")
+    user, alone = check_indices(users, shape[0], "users")
+    item, one_item = check_indices(items, shape[1], "items")
     if len(user) != len(item):
         if len(user) != 1 and len(item) != 1:
             raise ValueError(f"users and items must pair up, got {len(user)} and {len(item)}")

@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from breadth.recommend.interactions import (
     Recommendation,
+    check_indices,
     check_pairs,
-    check_users,
     read_interactions,
     recommend_best,
 )
@@ -50,7 +50,7 @@ class ItemKNN(BaseEstimator):
     Deviations:
         1. Sarwar et al. sum cosines over the users who have both items, as "pearson" does here; "cosine" and
            "adjusted_cosine" have whole columns in the denominator, which holds items with few common users down.
-    References: Deshpande & Karypis 2004, Item-based top-N recommendation algorithms, ACM TOIS 22(1), sections 4.1-4.2;
+    References: Deshpande & Karypis 2004, Item-based top-N recommendation algorithms, ACM TOIS 22(1);
         Sarwar, Karypis, Konstan & Riedl 2001, Item-based collaborative filtering recommendation algorithms, WWW,
         section 3.1-3.2; Herlocker, Konstan, Borchers & Riedl 1999, SIGIR (shrinkage by common users).
     Peer: implicit.nearest_neighbours.CosineRecommender (interactions, A); plain loops over the formulas (B).
@@ -125,7 +125,7 @@ class ItemKNN(BaseEstimator):
             Recommendation: of one user, at most k items; of several, -1 and -inf where fewer than k are left.
         """
         check_is_fitted(self)
-        user, alone = check_users(users, self._by_user.shape[0])
+        user, alone = check_indices(users, self._by_user.shape[0], "users")
         have = self._by_user[user]
         return recommend_best(lambda part: self._scores(have[part]), have, k, exclude_seen=exclude_seen, alone=alone)
 
@@ -138,8 +138,10 @@ class ItemKNN(BaseEstimator):
     def similar_items(self, item: int, k: int = 10) -> Recommendation:
         """The k nearest of an item, at most n_neighbors, and their similarities."""
         check_is_fitted(self)
-        chosen, _ = check_users(item, self.n_features_in_)
-        near = self.similarity_[chosen[:1]]
+        chosen, alone = check_indices(item, self.n_features_in_, "item")
+        if not alone:
+            raise ValueError(f"item must be one column number, got {item!r}")
+        near = self.similarity_[chosen]
         order = np.lexsort((near.indices, -near.data))[:k]
         return Recommendation(near.indices[order].astype(np.int64), near.data[order])
 
@@ -221,7 +223,7 @@ class UserKNN(BaseEstimator):
     def recommend(self, users: ArrayLike, k: int = 10, *, exclude_seen: bool = True) -> Recommendation:
         """The items with the largest scores, of equal ones the lower number first; as `ItemKNN.recommend`."""
         check_is_fitted(self)
-        user, alone = check_users(users, self._by_user.shape[0])
+        user, alone = check_indices(users, self._by_user.shape[0], "users")
         near, means, have = self.similarity_[user], self.means_[user], self._by_user[user]
         return recommend_best(
             lambda part: self._scores(near[part], means[part]), have, k, exclude_seen=exclude_seen, alone=alone

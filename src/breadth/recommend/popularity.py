@@ -11,8 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from breadth.recommend.interactions import (
     Recommendation,
+    check_indices,
     check_pairs,
-    check_users,
     read_interactions,
     recommend_best,
 )
@@ -82,7 +82,7 @@ class Popularity(BaseEstimator):
             Recommendation: of one user, at most k items; of several, -1 and -inf where fewer than k are left.
         """
         check_is_fitted(self)
-        user, alone = check_users(users, self._by_user.shape[0])
+        user, alone = check_indices(users, self._by_user.shape[0], "users")
         seen = self._by_user[user]
 
         def scores(rows: slice) -> NDArray:

@@ -69,7 +69,7 @@ def bootstrap_interval(
     sample: ArrayLike,
     statistic: Callable[..., Any],
     *,
-    level: float = 0.95,
+    confidence: float = 0.95,
     method: Literal["bca", "percentile"] = "bca",
     n_resamples: int = 2000,
     vectorized: bool = False,
@@ -77,16 +77,16 @@ def bootstrap_interval(
 ) -> BootstrapInterval:
     """Bootstrap confidence interval of a statistic of independent rows.
 
-    "percentile" takes the quantiles (1 - level) / 2 and (1 + level) / 2 of the replicates. "bca" takes the quantiles
-    Phi(z0 + (z0 + z) / (1 - a (z0 + z))) for z = Phi^-1 of the same two, where z0 = Phi^-1 of the share of replicates
-    below the estimate corrects its median bias and a = sum d^3 / (6 (sum d^2)^(3/2)), with d the jackknife's mean less
-    its values, corrects its skewness.
+    "percentile" takes the quantiles (1 - confidence) / 2 and (1 + confidence) / 2 of the replicates. "bca" takes the
+    quantiles Phi(z0 + (z0 + z) / (1 - a (z0 + z))) for z = Phi^-1 of the same two, where z0 = Phi^-1 of the share of
+    replicates below the estimate corrects its median bias and a = sum d^3 / (6 (sum d^2)^(3/2)), with d the jackknife's
+    mean less its values, corrects its skewness.
 
     Args:
         sample: rows, shape (n,) or (n, columns), n >= 2.
         statistic: from rows to a number; vectorized, from resamples of shape (m, n) or (m, n, columns) and axis=1 to
             m numbers, as numpy's own do.
-        level: coverage aimed at, in (0, 1).
+        confidence: coverage aimed at, in (0, 1).
         method: "bca", second-order accurate; "percentile", first-order.
         n_resamples: replicates, >= 100.
         vectorized: whether the statistic takes many resamples in a call; the draws are the same.
@@ -108,8 +108,8 @@ def bootstrap_interval(
     rows = np.asarray(sample, dtype=np.float64)
     if rows.ndim not in (1, 2) or len(rows) < 2:
         raise ValueError(f"sample must hold at least two rows, shape (n,) or (n, columns), got shape {rows.shape}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must be in (0, 1), got {level!r}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), got {confidence!r}")
     if method not in ("bca", "percentile"):
         raise ValueError(f"method must be 'bca' or 'percentile', got {method!r}")
     if not isinstance(n_resamples, Integral) or n_resamples < 100:
@@ -130,7 +130,7 @@ def bootstrap_interval(
             f"the statistic is not finite on {int((~np.isfinite(replicates)).sum())} of {n_resamples} resamples "
             f"(estimate {estimate}); choose one that is defined on every resample"
         )
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     if method == "bca" and np.ptp(replicates) > 0:
         tails = _bca_tails(tails, estimate, replicates, _jackknife(each, n, batch))
     low, high = np.quantile(replicates, tails)

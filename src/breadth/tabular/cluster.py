@@ -6,7 +6,6 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, Self
 
-import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
@@ -15,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from breadth.compilation import announced
-from breadth.tabular.blas import granted_threads, one_thread
+from breadth.tabular.blas import one_thread, threads_for
 from breadth.tabular.cluster_kernels import assign, assign_and_sum, squared_distances
 
 _SEGMENTS = 16  # parts that are summed apart and then in order, whatever the number of threads
@@ -148,7 +147,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             raise ValueError("init must be finite, got NaN or infinity")
 
     def _n_threads(self) -> int:
-        return granted_threads() if self.n_jobs is None else joblib.effective_n_jobs(self.n_jobs)
+        return threads_for(self.n_jobs)
 
     def predict(self, X: ArrayLike) -> NDArray[np.int32]:
         """Label of the nearest centre, of equally near ones the first, shape (rows,)."""

@@ -143,7 +143,7 @@ class PageHinkley:
 
     Cost: O(1) a value.
     References: Page 1954, Continuous inspection schemes, Biometrika 41; Hinkley 1971, Biometrika 58; Gama et al. 2014,
-        A survey on concept drift adaptation, ACM Computing Surveys 46(4), section 3.2.2.
+        A survey on concept drift adaptation, ACM Computing Surveys 46(4).
     Deviations:
         1. Page's sum has alpha = 1; forgetting is river's.
     Peer: river.drift.PageHinkley: the same alarms (A).
@@ -207,8 +207,8 @@ class ADWIN:
         ValueError: if a parameter is out of its range, or a value is not finite.
 
     Cost: O(log n) each clock values, O(1) the others; memory O(max_buckets log n).
-    References: Bifet & Gavaldà 2007, Learning from time-changing data with adaptive windowing, SDM, sections 3-4 and
-        eq. 3.1.
+    References: Bifet & Gavaldà 2007, Learning from time-changing data with adaptive windowing, SDM,
+        section 3.
     Deviations:
         1. As in river, the cut has n_0 - c + 1 for the paper's n_0 and L = log(2 log(n) / delta) for log(2 n / delta),
            and the window is emptied after a drift.

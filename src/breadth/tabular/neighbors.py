@@ -7,13 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, Self
 
-import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from breadth.tabular.blas import granted_threads, one_thread
+from breadth.tabular.blas import one_thread, threads_for
 from breadth.tabular.labels import class_codes
 from breadth.tabular.neighbors_kernels import keep_nearest_euclidean, keep_nearest_manhattan
 
@@ -233,7 +232,7 @@ class KNeighborsClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         k = self.n_neighbors if n_neighbors is None else n_neighbors
-        n_threads = granted_threads() if self.n_jobs is None else joblib.effective_n_jobs(self.n_jobs)
+        n_threads = threads_for(self.n_jobs)
         if X is not None:
             self._check_k(k, self.n_samples_fit_, "training rows")
             queries = validate_data(self, X, dtype=np.float64, order="C", reset=False)
