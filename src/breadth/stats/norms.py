@@ -68,8 +68,8 @@ def norm(x: ArrayLike, p: float = 2.0, *, axis: int | None = -1) -> Any:
         axis: None takes all entries as one vector.
 
     Returns:
-        A number, or an array without `axis`; 0 of an empty vector. Values are divided by the largest first: no square
-        leaves the range of float64.
+        A number, or an array without `axis`; 0 of an empty vector. Where a sum of powers nears an end of float64's
+        range, values are divided by the largest first.
 
     Raises:
         ValueError: if p is negative or NaN, or x holds NaN or infinity.
@@ -78,27 +78,47 @@ def norm(x: ArrayLike, p: float = 2.0, *, axis: int | None = -1) -> Any:
     Deviations: for p = 0 the count, which is the limit of sum |x_i|^p; (sum |x_i|^p)^(1/p) itself goes to infinity.
     References: Golub & Van Loan 2013, Matrix Computations, section 2.2; Donoho 2006, IEEE Trans. Information Theory 52.
     Peer: numpy.linalg.norm, 1e-14; mpmath where squares overflow (A).
-    In production: numpy.linalg.norm, which is quicker and overflows.
+    In production: use it where squares may overflow or vanish; numpy.linalg.norm elsewhere, and for matrices.
     """
     v = np.asarray(x, np.float64)
     if not p >= 0:
         raise ValueError(f"p must be >= 0 or infinite, got {p!r}")
-    if not np.isfinite(v).all():
-        raise ValueError(f"x holds NaN or infinity in {int((~np.isfinite(v)).sum())} of {v.size} values")
-    v = np.abs(v.reshape(-1) if axis is None else v)
-    axis = -1 if axis is None else axis
+    if axis is None:
+        v, axis = v.reshape(-1), -1
+    v = np.moveaxis(v, axis, -1)
+    with np.errstate(all="ignore"):
+        total = _powers(v, p)
+        out = np.sqrt(total) if p == 2 else total ** (1 / p) if 0 < p < np.inf else total
+    # sums near the ends of float64's range have lost digits or all; NaN and infinity of x are among them
+    lost = ~((total > _LEAST) & np.isfinite(total))
+    if lost.any():
+        rows = v[lost]
+        if not np.isfinite(v).all():
+            raise ValueError(f"x holds NaN or infinity in {int((~np.isfinite(v)).sum())} of {v.size} values")
+        if p > 0:
+            largest = np.abs(rows).max(axis=-1, initial=0.0)
+            scale = np.where(largest > 0, largest, 1.0)
+            again = largest if np.isinf(p) else scale * _powers(rows / scale[:, None], p) ** (1 / p)
+            out = np.asarray(out)
+            out[lost] = again
     if p == 0:
-        return np.count_nonzero(v, axis=axis)
-    largest = v.max(axis=axis, keepdims=True, initial=0.0)
-    scale = np.where(largest > 0, largest, 1.0)
+        out = out.astype(np.int64)
+    return out.item() if np.ndim(out) == 0 else out
+
+
+_LEAST = 1e-280  # of a sum of powers that has all its digits
+
+
+def _powers(v: Floats, p: float) -> Any:
+    """sum |v|^p along the last axis; for p = inf the largest |v|, for p = 0 how many are not 0; NaN for NaN."""
+    if p == 2:
+        return np.vecdot(v, v)
     if np.isinf(p):
-        out = largest
-    elif p == 1:
-        out = v.sum(axis=axis, keepdims=True)
-    else:
-        out = scale * np.power(v / scale, p).sum(axis=axis, keepdims=True) ** (1 / p)
-    out = np.squeeze(out, axis=axis)
-    return float(out) if out.ndim == 0 else out
+        return np.maximum(v.max(axis=-1, initial=0.0), -v.min(axis=-1, initial=0.0))
+    if p == 0:
+        return np.count_nonzero(v, axis=-1) + 0 * v.sum(axis=-1)
+    size = np.abs(v)
+    return (size if p == 1 else np.power(size, p, out=size)) @ np.ones(v.shape[-1])
 
 
 def norm_axioms(
@@ -227,7 +247,7 @@ def squared_l2_norm(x: ArrayLike) -> ValueAndGradient:
     In production: as a penalty: it shrinks small weights little, and never to exactly 0.
     """
     v = arguments.sample("x", x, at_least=0)
-    value = (v**2).sum(-1)
+    value = np.asarray(np.vecdot(v, v))
     return ValueAndGradient(value, 2 * v, np.ones(value.shape, bool))
 
 
@@ -257,8 +277,9 @@ def l2_norm(x: ArrayLike, *, at_zero: Literal["zero", "nan", "raise"] = "zero") 
     smooth = value > 0
     if at_zero == "raise" and not smooth.all():
         raise ValueError("x is 0 where the norm has no gradient; use squared_l2_norm, or at_zero='zero'")
-    scale = np.where(smooth, value, 1.0)[..., None]
-    gradient = np.where(smooth[..., None], v / scale, 0.0 if at_zero == "zero" else np.nan)
+    gradient = v / np.where(smooth, value, 1.0)[..., None]
+    if not smooth.all():
+        gradient[~smooth] = 0.0 if at_zero == "zero" else np.nan
     return ValueAndGradient(value, gradient, np.asarray(smooth))
 
 

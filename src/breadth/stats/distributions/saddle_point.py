@@ -78,7 +78,10 @@ def deviance(x: ArrayLike, mean: ArrayLike) -> Floats:
         u = v * v
         # log(x / mean) = 2 artanh v; the first term of its series cancels against mean - x exactly
         near = (x - mean) * v + 2 * x * v * u * _horner([1 / (2 * j + 3) for j in range(9)], u)
-        far = xlogy(x, x / mean) - x + mean
+        ratio = x / mean
+        inside = (ratio > np.finfo(np.float64).tiny) & np.isfinite(ratio)
+        log_ratio = np.where(inside, np.log(ratio), np.log(x) - np.log(mean))  # where the ratio leaves float64's range
+        far = np.where(x > 0, x * log_ratio, 0.0) - x + mean
     return np.where(np.abs(v) < 0.1, near, far)
 
 
