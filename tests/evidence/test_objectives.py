@@ -32,6 +32,7 @@ def pairs(behind: bool, hole: int, n: int = N, seed: int = 0) -> Prepared:
     """
     rng = np.random.default_rng(seed)
     first = rng.permutation(np.arange(n * LENGTH // 2) % c.CLASSES).reshape(n, -1)
+    first[:, hole // 2] = rng.permutation(np.arange(n) % c.CLASSES)  # as many of each class: no fold lacks one
     X = np.empty((n, LENGTH), int)
     X[:, 0::2], X[:, 1::2] = (first, TWINS[first] + c.CLASSES) if behind else (TWINS[first] + c.CLASSES, first)
     y = X[:, hole].copy()
@@ -79,7 +80,7 @@ def test_a_twin_with_other_seeds_is_told_apart_in_at_most_five_percent_of_200_re
 
     told = 0
     for i in range(200):
-        prepared = pairs(behind=True, hole=6, n=64, seed=i)
+        prepared = pairs(behind=True, hole=6, n=80, seed=i)  # five of each class, one a fold
         told += calls((entry(c.LEFT, 5), other(i)), prepared, seeds=1)["twin"] in ("BETTER", "WORSE")
     assert told <= 0.05 * 200 + 2 * np.sqrt(200 * 0.05 * 0.95)  # the level, with two standard errors of 200 replays
 
