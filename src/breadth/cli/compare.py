@@ -94,7 +94,7 @@ def compare(
     )
     given = {"seeds": seeds, "folds": folds, "rounds": rounds, "data": data or suite or None}
     asked = {key for key, value in given.items() if value is not None}
-    less = f"quick: {comparison.left_out(asked)}" if quick else ""
+    less = f"quick: {comparison.left_out(asked) or 'nothing is left out'}" if quick else ""
     plan = lay_out(
         comparison,
         prepared,

@@ -36,6 +36,7 @@ NAMES: Mapping[str, str] = {  # comparison: its question, so that a list of them
     "imbalance-losses": "Which loss learns the rare classes when some are rare in training?",
     "noisy-labels": "Which loss is misled least by wrong labels in training?",
     "architectures": "Which architecture suits small images, and what is its bias worth when rows are few?",
+    "language-models": "What do published language models cost for each token, in memory and arithmetic?",
     "token-pruning": "What does dropping tokens of a long prompt save up to the first answer, and what does it lose?",
     "decoding": "Which way of decoding writes texts like those that the model has learned from?",
     "kv-cache": "What does a smaller cache of keys and values save in bytes and time, and what does it lose?",

@@ -41,6 +41,12 @@ MEASURES: Mapping[Family, tuple[Measure, ...]] = {
         Measure("rep-4", "lower", margin=0.02),
         Measure("nats per token", "lower", margin=0.05, unit="nats"),
     ),
+    "accounting": (
+        Measure("GB read per token", "lower", margin=0.01, unit="GB"),
+        Measure("GFLOPs per token", "lower", margin=0.01),
+        Measure("cache GB", "lower", margin=0.001, unit="GB"),
+        Measure("weights GB", "lower", margin=0.01, unit="GB"),
+    ),
 }
 K = 10  # neighbours that a search is asked for
 
@@ -58,7 +64,7 @@ def answers(problem: Problem, X_train: NDArray, X: NDArray, y: NDArray) -> NDArr
         y, shape (n,); for tokenization X; for search the indices of each row's nearest training rows, shape (n, K),
         computed in float64 from all of them, equal ones by index; for attention the exact outputs, in float64,
         shape (n, heads, length, head_dim); for generation the training texts, whose bigrams they should have; for
-        control and modelling y, which nothing is compared with.
+        control, modelling and accounting y, which nothing is compared with.
     """
     if problem.task == "tokenization":
         return X
@@ -118,7 +124,7 @@ def score(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
             tokens and of unknown ones, shape (n, 2); for search the indices of training rows found, shape (n, K); for
             attention its outputs, shape of y; for control the return of each episode, shape (n,); for modelling the
             nats of each token but the first, shape (n, length - 1); for generation each continuation's ids, and the
-            nats of its tokens under the model, shape (n, 2, tokens).
+            nats of its tokens under the model, shape (n, 2, tokens); for accounting the four costs, shape (n, 4).
 
     Raises:
         ValueError: if predicted has the wrong shape or is not finite.
@@ -139,6 +145,8 @@ def score(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
         return {"return": float(predicted.mean())}
     if problem.task == "modelling":
         return _nats(predicted)
+    if problem.task == "accounting":
+        return dict(zip((m.name for m in MEASURES["accounting"]), predicted.mean(axis=0).tolist(), strict=True))
     if problem.task == "generation":
         return _continued(problem.vocabulary, y, predicted[:, 0].astype(np.int64), predicted[:, 1])
     if problem.family == "regression":
@@ -250,6 +258,7 @@ def _check(problem: Problem, y: NDArray, predicted: NDArray) -> None:
         "search": y.shape[1:],
         "attention": y.shape[1:],
         "modelling": (problem.n_features - 1,),
+        "accounting": (len(MEASURES["accounting"]),),
     }
     shape = (len(y), *columns.get(problem.family, ()))
     if problem.task == "generation":

@@ -36,6 +36,7 @@ OURS: Mapping[Family, tuple[str, ...]] = {
     "control": ("rl", "evidence/contenders_control.py"),
     "modelling": ("lm", "nn", "evidence/contenders_language.py"),
     "generation": ("lm", "nn", "evidence/contenders_language.py", "evidence/contenders_decoding.py"),
+    "accounting": ("lm", "evidence/contenders_presets.py"),
 }
 PACKAGES = {  # origin: distributions whose version decides its numbers
     "breadth": ("numpy", "scipy", "numba", "scikit-learn"),

@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 Task = Literal["binary", "multiclass", "regression"]
 Metric = Literal["cosine", "dot", "euclidean"]
 Language = Literal["modelling", "generation"]
-Family = Literal["classification", "regression", "tokenization", "search", "attention", "control", Language]
+Family = Literal[
+    "classification", "regression", "tokenization", "search", "attention", "control", "accounting", Language
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What a contender's factory may know before it sees a row."""
 
-    task: Task | Literal["tokenization", "search", "attention", "control"] | Language
+    task: Task | Literal["tokenization", "search", "attention", "control", "accounting"] | Language
     n_classes: int
     n_features: int
     categorical: tuple[int, ...] = ()  # columns that hold category codes
@@ -299,6 +301,30 @@ def from_environment(environment: str, n_starts: int = 50) -> Prepared:
         X=np.arange(100_000, 100_000 + n_starts, dtype=np.float64)[:, None],
         y=np.zeros(n_starts),
         digest=hashlib.sha256(f"{spec} {n_starts}".encode()).hexdigest(),
+    )
+
+
+def from_lengths(name: str, lengths: ArrayLike, *, note: str = "") -> Prepared:
+    """Prepare lengths of texts, for models whose costs behind so many tokens are computed.
+
+    Args:
+        name: what tables call them.
+        lengths: tokens, integers >= 1, shape (n,).
+        note: provenance.
+
+    Raises:
+        ValueError: if there is no length, or one that is no integer >= 1.
+    """
+    X = np.asarray(lengths)
+    if X.ndim != 1 or not len(X) or X.dtype.kind not in "iu" or X.min() < 1:
+        raise ValueError(f"data set {name!r}: lengths must be integers >= 1, shape (n >= 1,), got {lengths!r}")
+    X = X.astype(np.int64)[:, None]
+    return Prepared(
+        table=Table(name, "accounting", len(X), int(X.max()), note=note),
+        problem=Problem("accounting", 0, int(X.max()), timed_fits=False),
+        X=X,
+        y=np.zeros(len(X)),
+        digest=hashlib.sha256(X.tobytes()).hexdigest(),
     )
 
 

@@ -14,6 +14,7 @@ from breadth.evidence.problem import (
     Prepared,
     from_documents,
     from_environment,
+    from_lengths,
     from_sequences,
     from_tokens,
     from_vectors,
@@ -42,6 +43,7 @@ SEQUENCES = {
 }
 LENGTH, HEADS, HEAD_DIM, N_SEQUENCES = 1024, 2, 64, 10
 VOCABULARY, N_TEXTS, TEXT_BYTES = 512, 400, 500_000  # tokens; texts; bytes that tokens are learned from and texts of
+N_LENGTHS = 20
 SIZE = {"lsa": 12_000, "lsa_unit": 12_000, "clustered": 12_000}
 
 
@@ -185,6 +187,27 @@ def read_control(name: str, encoding: str = "utf-8") -> Prepared:
     if count and not (count.isdecimal() and int(count) > 0):
         raise ValueError(f"--data {name}: {count!r} is no number of starts; write {environment}:50")
     return from_environment(environment, int(count) if count else 50)
+
+
+def read_lengths(name: str, encoding: str = "utf-8") -> Prepared:
+    """Lengths of texts, as many at each size, up to the one in a name.
+
+    Args:
+        name: "contexts:n" for 20 lengths in equal steps up to n tokens.
+        encoding: not read; readers are called alike.
+
+    Raises:
+        ValueError: for another name, or if n is no number >= 20.
+    """
+    kind, _, count = name.partition(":")
+    if kind != "contexts" or not count.isdecimal() or int(count) < N_LENGTHS:
+        raise ValueError(
+            f"--data {name}: lengths of texts are named contexts:TOKENS, with {N_LENGTHS} tokens or more, such as "
+            "contexts:1024"
+        )
+    longest = int(count)
+    steps = [longest * i // N_LENGTHS for i in range(1, N_LENGTHS + 1)]
+    return from_lengths(name, steps, note=f"{N_LENGTHS} lengths in equal steps; exact figures, one text at a time")
 
 
 def _array(name: str, known: dict[str, str]) -> NDArray:

@@ -47,6 +47,7 @@ class Table:
         "control",
         "modelling",
         "generation",
+        "accounting",
     ]
     n_rows: int
     n_features: int  # of vectors, their dimension; of documents, their mean bytes; of sequences and texts, their length
@@ -65,6 +66,7 @@ class Table:
             "control": ("start", "starts", "of episodes"),
             "modelling": ("text", "texts", "of {} tokens"),
             "generation": ("text", "texts", "of {} tokens"),
+            "accounting": ("text", "texts", "of up to {} tokens"),
         }.get(self.task, ("row", "rows", "× {} feature" + "s" * (self.n_features != 1)))
         return f"{self.n_rows:,} {one if self.n_rows == 1 else many} {each.format(f'{self.n_features:,}')}"
 
