@@ -4,6 +4,14 @@ from breadth.tabular.adaboost import AdaBoostClassifier
 from breadth.tabular.bagging import BaggingClassifier, BaggingRegressor
 from breadth.tabular.cluster import KMeans
 from breadth.tabular.drift import ADWIN, DDM, EDDM, PageHinkley, WindowTest
+from breadth.tabular.kernel import (
+    IndefiniteKernelWarning,
+    check_psd,
+    linear_kernel,
+    polynomial_kernel,
+    rbf_kernel,
+    sigmoid_kernel,
+)
 from breadth.tabular.linear import LinearRegression
 from breadth.tabular.logistic import LogisticRegression
 from breadth.tabular.naive_bayes import GaussianNB
@@ -24,6 +32,7 @@ __all__ = [
     "GaussianNB",
     "GradientBoostingClassifier",
     "GradientBoostingRegressor",
+    "IndefiniteKernelWarning",
     "KMeans",
     "KNeighborsClassifier",
     "LinearRegression",
@@ -32,4 +41,9 @@ __all__ = [
     "RandomForestClassifier",
     "RandomForestRegressor",
     "WindowTest",
+    "check_psd",
+    "linear_kernel",
+    "polynomial_kernel",
+    "rbf_kernel",
+    "sigmoid_kernel",
 ]
