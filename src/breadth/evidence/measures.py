@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn import metrics
 from sklearn.exceptions import UndefinedMetricWarning
 
+from breadth.evidence.measures_trials import TRIALS, score_trials
 from breadth.evidence.problem import Family, Problem
 from breadth.evidence.study import Measure
 
@@ -47,6 +48,7 @@ MEASURES: Mapping[Family, tuple[Measure, ...]] = {
         Measure("cache GB", "lower", margin=0.001, unit="GB"),
         Measure("weights GB", "lower", margin=0.01, unit="GB"),
     ),
+    **TRIALS,
 }
 K = 10  # neighbours that a search is asked for
 
@@ -82,6 +84,8 @@ def work(problem: Problem, X: NDArray) -> float | None:
     tokens = float(len(X) * problem.n_features)
     return {
         "search": float(len(X)),
+        "proportion": float(len(X)),
+        "mean": float(len(X)),
         "attention": tokens,
         "modelling": tokens,
         "generation": len(X) * (problem.n_features - prompt_length(problem.n_features)),
@@ -124,11 +128,14 @@ def score(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
             tokens and of unknown ones, shape (n, 2); for search the indices of training rows found, shape (n, K); for
             attention its outputs, shape of y; for control the return of each episode, shape (n,); for modelling the
             nats of each token but the first, shape (n, length - 1); for generation each continuation's ids, and the
-            nats of its tokens under the model, shape (n, 2, tokens); for accounting the four costs, shape (n, 4).
+            nats of its tokens under the model, shape (n, 2, tokens); for accounting the four costs, shape (n, 4); for
+            trials what `measures_trials` says.
 
     Raises:
         ValueError: if predicted has the wrong shape or is not finite.
     """
+    if problem.task in TRIALS:
+        return score_trials(problem, y, predicted)
     _check(problem, y, predicted)
     if problem.task == "tokenization":
         tokens, unknown = predicted.sum(axis=0).tolist()

@@ -24,7 +24,9 @@ HARNESS = (
     "evidence/cell.py",
     "evidence/contenders.py",
     "evidence/measures.py",
+    "evidence/measures_trials.py",
     "evidence/problem.py",
+    "evidence/problem_trials.py",
     "evidence/probes.py",
 )
 OURS: Mapping[Family, tuple[str, ...]] = {
@@ -37,6 +39,8 @@ OURS: Mapping[Family, tuple[str, ...]] = {
     "modelling": ("lm", "nn", "evidence/contenders_language.py"),
     "generation": ("lm", "nn", "evidence/contenders_language.py", "evidence/contenders_decoding.py"),
     "accounting": ("lm", "evidence/contenders_presets.py"),
+    "proportion": ("stats", "evidence/contenders_intervals.py"),
+    "mean": ("stats", "evidence/contenders_intervals.py"),
 }
 PACKAGES = {  # origin: distributions whose version decides its numbers
     "breadth": ("numpy", "scipy", "numba", "scikit-learn"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from breadth.evidence.study import Table
+from breadth.evidence.study import Table, Trial
 
 if TYPE_CHECKING:
     from breadth.data import Dataset
@@ -20,7 +20,7 @@ Task = Literal["binary", "multiclass", "regression"]
 Metric = Literal["cosine", "dot", "euclidean"]
 Language = Literal["modelling", "generation"]
 Family = Literal[
-    "classification", "regression", "tokenization", "search", "attention", "control", "accounting", Language
+    "classification", "regression", "tokenization", "search", "attention", "control", "accounting", Language, Trial
 ]
 
 
@@ -28,7 +28,7 @@ Family = Literal[
 class Problem:
     """What a contender's factory may know before it sees a row."""
 
-    task: Task | Literal["tokenization", "search", "attention", "control", "accounting"] | Language
+    task: Task | Literal["tokenization", "search", "attention", "control", "accounting"] | Language | Trial
     n_classes: int
     n_features: int
     categorical: tuple[int, ...] = ()  # columns that hold category codes

@@ -11,6 +11,7 @@ from typing import Literal
 
 Stage = Literal["quality", "speed"]
 Direction = Literal["higher", "lower"]
+Trial = Literal["proportion", "mean"]  # tasks of rows that are small experiments with a known truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Table:
         "modelling",
         "generation",
         "accounting",
+        Trial,
     ]
     n_rows: int
     n_features: int  # of vectors, their dimension; of documents, their mean bytes; of sequences and texts, their length
@@ -67,6 +69,8 @@ class Table:
             "modelling": ("text", "texts", "of {} tokens"),
             "generation": ("text", "texts", "of {} tokens"),
             "accounting": ("text", "texts", "of up to {} tokens"),
+            "proportion": ("sample", "samples", "of {} trials"),
+            "mean": ("sample", "samples", "of {} draws"),
         }.get(self.task, ("row", "rows", "× {} feature" + "s" * (self.n_features != 1)))
         return f"{self.n_rows:,} {one if self.n_rows == 1 else many} {each.format(f'{self.n_features:,}')}"
 

@@ -1,0 +1,80 @@
+"""Measures of trials: rows that are small experiments whose truth is known, so that what a method says can be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breadth.evidence.problem import Problem
+from breadth.evidence.study import Measure, Trial
+
+LEVEL = 0.95  # that intervals are asked for
+
+
+def _intervals(margin: float) -> tuple[Measure, ...]:
+    return (
+        Measure("interval score", "lower", margin=margin),
+        Measure("coverage error", "lower", margin=0.01),
+        Measure("width", "lower", margin=margin),
+        Measure("coverage", "higher", margin=0.01),
+    )
+
+
+TRIALS: Mapping[Trial, tuple[Measure, ...]] = {
+    "proportion": _intervals(0.005),
+    "mean": _intervals(0.02),  # of populations whose standard deviation is 1
+}
+
+
+def score_trials(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
+    """Every measure of trials.
+
+    Args:
+        problem: its task is one of TRIALS.
+        y: the truth of each row.
+        predicted: for a proportion or a mean the two ends of each row's interval, shape (n, 2).
+
+    Raises:
+        ValueError: if predicted has the wrong shape or is not finite.
+    """
+    if not np.isfinite(predicted).all():
+        raise ValueError(f"{(~np.isfinite(predicted)).sum()} of {predicted.size} predictions are NaN or infinite")
+    return _SCORES[problem.task](problem, y, predicted)
+
+
+def _of_intervals(problem: Problem, y: NDArray, ends: NDArray) -> dict[str, float]:
+    """What intervals are worth.
+
+        coverage         share that holds the truth; ends belong to an interval
+        coverage error   |coverage - LEVEL|
+        interval score   mean of width + 2 / (1 - LEVEL) times the distance by which the truth was missed: lowest, in
+                         expectation, for the quantiles of what is believed, so that neither width nor misses are free
+
+    References: Gneiting & Raftery 2007, JASA 102(477), eq. 43 (interval score).
+    """
+    _shape(ends, (len(y), 2))
+    low, high = ends[:, 0], ends[:, 1]
+    if (low > high).any():
+        raise ValueError(f"{(low > high).sum()} of {len(y)} intervals have their low end above the high one")
+    missed = np.maximum(low - y, 0) + np.maximum(y - high, 0)
+    coverage = float((missed == 0).mean())
+    width = float((high - low).mean())
+    return {
+        "coverage error": abs(coverage - LEVEL),
+        "interval score": width + 2 / (1 - LEVEL) * float(missed.mean()),
+        "width": width,
+        "coverage": coverage,
+    }
+
+
+def _shape(predicted: NDArray, shape: tuple[int, ...]) -> None:
+    if predicted.shape != shape:
+        raise ValueError(f"predictions must have shape {shape}, got {predicted.shape}")
+
+
+_SCORES: Mapping[str, Callable[[Problem, NDArray, NDArray], dict[str, float]]] = {
+    "proportion": _of_intervals,
+    "mean": _of_intervals,
+}
