@@ -86,6 +86,7 @@ def work(problem: Problem, X: NDArray) -> float | None:
         "search": float(len(X)),
         "proportion": float(len(X)),
         "mean": float(len(X)),
+        "judging": float(len(X)),
         "attention": tokens,
         "modelling": tokens,
         "generation": len(X) * (problem.n_features - prompt_length(problem.n_features)),

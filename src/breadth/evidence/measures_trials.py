@@ -25,6 +25,11 @@ def _intervals(margin: float) -> tuple[Measure, ...]:
 TRIALS: Mapping[Trial, tuple[Measure, ...]] = {
     "proportion": _intervals(0.005),
     "mean": _intervals(0.02),  # of populations whose standard deviation is 1
+    "judging": (
+        Measure("ranked first", "higher", margin=0.02),
+        Measure("separation", "higher", margin=0.1),
+        Measure("moved", "lower", margin=0.01),
+    ),
 }
 
 
@@ -34,7 +39,9 @@ def score_trials(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, 
     Args:
         problem: its task is one of TRIALS.
         y: the truth of each row.
-        predicted: for a proportion or a mean the two ends of each row's interval, shape (n, 2).
+        predicted: for a proportion or a mean the two ends of each row's interval, shape (n, 2); for judging the scores
+            of what is better and of what is worse, and where there is one that of the better elsewhere, shape (n, 2)
+            or (n, 3).
 
     Raises:
         ValueError: if predicted has the wrong shape or is not finite.
@@ -69,6 +76,26 @@ def _of_intervals(problem: Problem, y: NDArray, ends: NDArray) -> dict[str, floa
     }
 
 
+def _of_judges(problem: Problem, y: NDArray, scores: NDArray) -> dict[str, float]:
+    """How far scores can be trusted.
+
+    ranked first   share of pairs of which the better one has the higher score; equal scores count half
+    separation     mean of better - worse over its standard deviation: in the metric's own noise, whatever its unit
+    moved          |mean score of the better - mean score of the same elsewhere|
+
+    """
+    _shape(scores, (len(y), 3 if scores.shape[-1] == 3 else 2))
+    gap = scores[:, 0] - scores[:, 1]
+    values = {"ranked first": float((gap > 0).mean() + 0.5 * (gap == 0).mean())}
+    if (spread := gap.std()) > 0:
+        values["separation"] = float(gap.mean() / spread)
+    elif not gap.any():
+        values["separation"] = 0.0  # a metric that sees no difference
+    if scores.shape[1] == 3:
+        values["moved"] = float(abs(scores[:, 0].mean() - scores[:, 2].mean()))
+    return values
+
+
 def _shape(predicted: NDArray, shape: tuple[int, ...]) -> None:
     if predicted.shape != shape:
         raise ValueError(f"predictions must have shape {shape}, got {predicted.shape}")
@@ -77,4 +104,5 @@ def _shape(predicted: NDArray, shape: tuple[int, ...]) -> None:
 _SCORES: Mapping[str, Callable[[Problem, NDArray, NDArray], dict[str, float]]] = {
     "proportion": _of_intervals,
     "mean": _of_intervals,
+    "judging": _of_judges,
 }

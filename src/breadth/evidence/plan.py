@@ -41,6 +41,7 @@ OURS: Mapping[Family, tuple[str, ...]] = {
     "accounting": ("lm", "evidence/contenders_presets.py"),
     "proportion": ("stats", "evidence/contenders_intervals.py"),
     "mean": ("stats", "evidence/contenders_intervals.py"),
+    "judging": ("metrics", "stats"),
 }
 PACKAGES = {  # origin: distributions whose version decides its numbers
     "breadth": ("numpy", "scipy", "numba", "scikit-learn"),

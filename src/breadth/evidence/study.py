@@ -11,7 +11,7 @@ from typing import Literal
 
 Stage = Literal["quality", "speed"]
 Direction = Literal["higher", "lower"]
-Trial = Literal["proportion", "mean"]  # tasks of rows that are small experiments with a known truth
+Trial = Literal["proportion", "mean", "judging"]  # tasks of rows that are small experiments with a known truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class Table:
             "accounting": ("text", "texts", "of up to {} tokens"),
             "proportion": ("sample", "samples", "of {} trials"),
             "mean": ("sample", "samples", "of {} draws"),
+            "judging": ("pair", "pairs", "of {} rows or words"),
         }.get(self.task, ("row", "rows", "× {} feature" + "s" * (self.n_features != 1)))
         return f"{self.n_rows:,} {one if self.n_rows == 1 else many} {each.format(f'{self.n_features:,}')}"
 
