@@ -35,6 +35,7 @@ MODULES = (
     "recommenders",
     "drift",
     "metrics",
+    "matrices",
     "text_metrics",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")

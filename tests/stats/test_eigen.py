@@ -173,6 +173,9 @@ def test_dependent_columns_are_named_whatever_their_units(rng):
     trap = linear_independence(np.column_stack([np.ones(30), dummies]), names=["one", "red", "green", "blue"])
     assert not trap.independent and len(trap.dependent) == 1
     assert len(trap.explain()) == 1
+    far = linear_independence(np.column_stack([1e200 * a, 1e-200 * b, 2e-200 * b - 1e-200 * a]))
+    assert far.rank == 2 and len(far.dependent) == 1
+    np.testing.assert_allclose(far.sizes, linear_independence(np.column_stack([a, b, 2 * b - a])).sizes, atol=1e-14)
     nearly = np.column_stack([a, a + 1e-9 * b])
     assert linear_independence(nearly).independent
     assert not linear_independence(nearly, rtol=1e-6).independent

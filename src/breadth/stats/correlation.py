@@ -14,6 +14,8 @@ from breadth.stats import arguments
 Floats = NDArray[np.float64]
 Missing = Literal["raise", "pairwise"]
 WeightKind = Literal["frequency", "reliability"]
+_BLOCK = 65536  # values whose deviations are taken at once: 0.5 MB
+_BATCH = 500  # rows at least of one product of matrices
 
 
 def centred(x: Floats, weight: Floats | None = None) -> tuple[Floats, Floats]:
@@ -70,7 +72,9 @@ def covariance(
     """
     columns, w, pair = _columns(x, y, weight, missing)
     arguments.one_of("weight_kind", weight_kind, ("frequency", "reliability"))
-    out = _moments(columns, w, weight_kind, missing)[0]
+    cross, _, (total, squares, rows) = _sums(columns, w, missing)
+    divisor = _divisor(total, squares, weight_kind)
+    out = np.divide(cross, np.where((divisor > 0) & (rows >= 2), divisor, np.nan), out=cross)
     if pair and np.isnan(out[0, 1]):
         raise ValueError("x and y have fewer than two rows in common (or weights that leave no more); no covariance")
     return float(out[0, 1]) if pair else out
@@ -104,10 +108,8 @@ def pearson(
         `breadth.stats.distance_correlation` for any.
     """
     columns, w, pair = _columns(x, y, weight, missing)
-    _, cross, own = _moments(columns, w, "frequency", missing)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r = cross / np.sqrt(own) / np.sqrt(own.T)
-    return _finish(np.clip(r, -1, 1), columns, pair)
+    cross, own, _ = _sums(columns, w, missing)
+    return _finish(_scaled(cross, own), columns, pair)
 
 
 def spearman(x: ArrayLike, y: ArrayLike | None = None, *, missing: Missing = "raise") -> Any:
@@ -133,10 +135,8 @@ def spearman(x: ArrayLike, y: ArrayLike | None = None, *, missing: Missing = "ra
     if np.isnan(columns).any():
         return _finish(_each_pair(columns, lambda a, b: _pearson_of(rankdata(a), rankdata(b))), columns, pair)
     ranks = rankdata(columns, axis=0)
-    _, cross, own = _moments(ranks, None, "frequency")
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r = cross / np.sqrt(own) / np.sqrt(own.T)
-    return _finish(np.clip(r, -1, 1), columns, pair)
+    cross, own, _ = _sums(ranks, None, missing)
+    return _finish(_scaled(cross, own), columns, pair)
 
 
 def kendall(x: ArrayLike, y: ArrayLike | None = None, *, missing: Missing = "raise") -> Any:
@@ -195,22 +195,31 @@ def _refuse(a: Floats, missing: str, *, infinite: bool) -> None:
         raise ValueError(f"{int(np.isnan(a).any(axis=1).sum())} rows hold NaN; drop them, or pass missing='pairwise'")
 
 
-def _moments(
-    columns: Floats, weight: Floats | None, kind: str, missing: str = "raise"
-) -> tuple[Floats, Floats, Floats]:
-    """Covariances, sums of products of deviations, and of squares of the first's, over rows that have both."""
-    w = np.ones(len(columns)) if weight is None else weight
+def _sums(columns: Floats, weight: Floats | None, missing: str) -> tuple[Floats, Floats, tuple[Any, Any, Any]]:
+    """Sums of products of deviations over rows that have both columns, of squares of the first's, (p, p) or (p, 1).
+
+    And, of these rows, the sums of weights and of squared weights, and the number: each one for all, or (p, p).
+    """
     cross = _cross(columns, weight)
+    n = len(columns)
     if cross is not None:
-        total, squares = np.full(cross.shape, w.sum()), np.full(cross.shape, (w**2).sum())
-        own = np.broadcast_to(np.diag(cross)[:, None], cross.shape)
-        rows = np.full(cross.shape, len(columns))
-    else:
-        _refuse(columns, missing, infinite=False)
-        cross, own, total, squares, rows = _pairwise_sums(columns, w, ~np.isnan(columns))
-    divisor = total - 1 if kind == "frequency" else total - squares / np.where(total > 0, total, 1)
+        sums = (n, n, n) if weight is None else (weight.sum(), (weight**2).sum(), n)
+        return cross, np.diag(cross)[:, None], sums
+    _refuse(columns, missing, infinite=False)
+    cross, own, *sums = _pairwise_sums(columns, np.ones(n) if weight is None else weight, ~np.isnan(columns))
+    return cross, own, (sums[0], sums[1], sums[2])
+
+
+def _scaled(cross: Floats, own: Floats) -> Floats:
+    """Correlations; what rounding puts beyond 1 is put back."""
+    root = np.sqrt(own)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where((divisor > 0) & (rows >= 2), cross / divisor, np.nan), cross, own
+        r = np.divide(cross, root * root.T, out=cross)
+    return np.clip(r, -1, 1, out=r)
+
+
+def _divisor(total: Any, squares: Any, kind: str) -> Any:
+    return total - 1 if kind == "frequency" else total - squares / np.where(total > 0, total, 1)
 
 
 def _finite(columns: Floats) -> bool:
@@ -222,22 +231,32 @@ def _finite(columns: Floats) -> bool:
 def _cross(columns: Floats, weight: Floats | None) -> Floats | None:
     """sum w d d^T of deviations d from the means; None if a column has NaN, which its mean tells.
 
-    What the first pass left of the means is taken off the product.
+    Rows are taken in blocks that stay in the cache; what the first pass left of the means is taken off the product.
     """
-    share = np.full(len(columns), 1 / len(columns)) if weight is None else weight / weight.sum()
+    n, p = columns.shape
+    share = np.full(n, 1 / n) if weight is None else weight / weight.sum()
     mean = share @ columns
     if not np.isfinite(mean).all():
         return None
-    d = columns - mean
-    if weight is None:
-        n, weighed = float(len(d)), d
-        off = share @ d
-    else:
-        n, weighed = weight.sum(), d * weight[:, None]
-        off = weighed.sum(0) / n
-    cross = weighed.T @ d - n * np.outer(off, off)
+    step = max(_BLOCK // p, 1)
+    batch = -(-_BATCH // step) * step  # rows of a product, in steps whose deviations stay in the cache
+    d, ones = np.empty((min(batch, n), p)), np.ones(n if weight is None else 0)
+    cross, off = np.empty((0, 0)), np.zeros(p)
+    for start in range(0, n, batch):
+        stop = min(start + batch, n)
+        for first in range(start, stop, step):
+            rows = slice(first, min(first + step, stop))
+            deviation = np.subtract(columns[rows], mean, out=d[rows.start - start : rows.stop - start])
+            off += (ones if weight is None else weight)[rows] @ deviation
+        deviation = d[: stop - start]
+        weighed = deviation if weight is None else deviation * weight[start:stop, None]
+        product = weighed.T @ deviation
+        cross = np.add(cross, product, out=product) if cross.size else product
+    total = float(n) if weight is None else weight.sum()
+    if (off * off > 1e-17 * total * np.diag(cross)).any():  # else below the rounding of the products
+        cross -= np.outer(off, off / total)
     # a constant's deviations are rounding, not spread; only a column that varies by no more can be one
-    for j in np.flatnonzero(np.diag(cross) <= n * (1e-14 * mean) ** 2):
+    for j in np.flatnonzero(np.diag(cross) <= total * (1e-14 * mean) ** 2):
         if np.ptp(columns[:, j]) == 0:
             cross[j] = cross[:, j] = 0.0
     return cross
@@ -259,6 +278,7 @@ def _pairwise_sums(columns: Floats, w: Floats, present: NDArray[np.bool_]) -> tu
     sums = weighed.T @ has  # (i, j): sum of column i over the rows that j has
     safe = np.where(total > 0, total, 1)
     cross = weighed.T @ d - sums * sums.T / safe
+    cross = (cross + cross.T) / 2
     raw = (weighed * d).T @ has
     own = raw - sums**2 / safe
     own = np.where(own <= 4 * np.finfo(float).eps * raw, 0.0, own)  # constant over the common rows
@@ -327,7 +347,6 @@ def _tied(change: NDArray[np.bool_]) -> int:
 
 def _finish(r: Floats, columns: Floats, pair: bool) -> Any:
     if not pair:
-        r = (r + r.T) / 2
         np.fill_diagonal(r, np.where(np.isnan(np.diag(r)), np.nan, 1.0))
         return r
     if np.isnan(r[0, 1]):

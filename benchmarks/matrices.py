@@ -1,0 +1,89 @@
+"""Covariance, correlation, independence and eigenvalues beside NumPy's and SciPy's."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+
+from benchmarks.harness import OURS, Row, Section, Setup, Times, interleave, ratio_rows
+from breadth import stats
+
+SAME_PRODUCT = 1.05  # both are one product of BLAS
+NUMPY, QR = "numpy", "scipy, QR algorithm"
+
+
+def covariance_rows(setup: Setup, raw: Times) -> list[Row]:
+    """Tall and square matrices whose means are not 0."""
+    rows = []
+    for n, p in ((100_000, 10), (5_000, 50), (50_000, 50), (5_000, 500)):
+        a = np.random.default_rng(0).standard_normal((setup.size(n, 50), p)) + 5
+        for what, ours, peer in (("covariance", stats.covariance, np.cov), ("Pearson", stats.pearson, np.corrcoef)):
+            contenders = {
+                OURS: lambda _, f=ours, a=a: f(a),
+                NUMPY: lambda _, f=peer, a=a: f(a, rowvar=False),
+            }
+            times = interleave(contenders, lambda _: None, reps=setup.repetitions(25))
+            rows += ratio_rows(f"{what}, {len(a):,} x {p}", times, {NUMPY: 1.0 if p < 500 else SAME_PRODUCT}, raw)
+    return rows
+
+
+def independence_rows(setup: Setup, raw: Times) -> list[Row]:
+    """Ranks: ours divides by lengths and names the dependent columns; the peer counts singular values."""
+    rows = []
+    for n, k in ((10_000, 20), (5_000, 100), (1_000, 1_000)):
+        k = setup.size(k, 10)
+        a = np.random.default_rng(0).standard_normal((setup.size(n, 20), k))
+        a[:, -1] = a[:, 0] - 2 * a[:, 1]
+        contenders = {
+            OURS: lambda _, a=a: stats.linear_independence(a).rank,
+            NUMPY: lambda _, a=a: int(np.linalg.matrix_rank(a)),
+        }
+        found: dict[str, int] = {}
+        times = interleave(
+            contenders,
+            lambda _: None,
+            reps=setup.repetitions(9),
+            look=lambda name, _r, _d, value, found=found: found.update({name: value}),
+        )
+        if found[OURS] != k - 1 or found[NUMPY] != k - 1:
+            raise ArithmeticError(f"the rank is {k - 1}, found {found}")
+        rows += ratio_rows(f"linear independence, {len(a):,} x {k}", times, {NUMPY: 1.0}, raw)
+    return rows
+
+
+def eigen_rows(setup: Setup, raw: Times) -> list[Row]:
+    """The QR algorithm beside LAPACK's, and beside divide and conquer; no bar: ours is there to be read."""
+    n = setup.size(300, 20)
+    a = np.random.default_rng(0).standard_normal((n, n))
+    s = a + a.T
+    contenders = {
+        OURS: lambda _: stats.qr_algorithm(s),
+        NUMPY: lambda _: np.linalg.eigh(s),
+        QR: lambda _: scipy.linalg.eigh(s, driver="ev"),
+    }
+    times = interleave(contenders, lambda _: None, reps=setup.repetitions(7))
+    rows = ratio_rows(f"all eigenvectors, symmetric, {n} x {n}", times, dict.fromkeys(list(contenders)[1:]), raw)
+    contenders = {OURS: lambda _: stats.qr_algorithm(a), NUMPY: lambda _: np.linalg.eig(a)}
+    times = interleave(contenders, lambda _: None, reps=setup.repetitions(7))
+    return rows + ratio_rows(f"all eigenvectors, general, {n} x {n}", times, dict.fromkeys(list(contenders)[1:]), raw)
+
+
+SECTIONS = (
+    Section(
+        "covariances", "Covariance and correlation",
+        "Normal columns of mean 5. Tests show all values equal to the peer's to 1e-12. With 500 columns both spend "
+        "their time in the same product of BLAS, hence the bar of equality with 5 % for noise.",
+        covariance_rows,
+    ),
+    Section(
+        "independence", "Linear independence",
+        "Normal columns, the last a combination of the first two. Ours names it and gives the combination as well.",
+        independence_rows,
+    ),
+    Section(
+        "eigenvectors", "Eigenvalues and eigenvectors",
+        "A normal matrix and the sum of it and its transpose. NumPy takes LAPACK's divide and conquer for symmetric "
+        "matrices; SciPy is asked for LAPACK's QR algorithm. No bar: `qr_algorithm` is slower and says so.",
+        eigen_rows,
+    ),
+)  # fmt: skip
