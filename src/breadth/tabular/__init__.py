@@ -15,6 +15,9 @@ from breadth.tabular.kernel import (
 from breadth.tabular.linear import LinearRegression
 from breadth.tabular.logistic import LogisticRegression
 from breadth.tabular.naive_bayes import GaussianNB
+from breadth.tabular.naive_bayes_bernoulli import BernoulliNB
+from breadth.tabular.naive_bayes_categories import CategoricalNB
+from breadth.tabular.naive_bayes_counts import ComplementNB, MultinomialNB
 from breadth.tabular.neighbors import KNeighborsClassifier
 from breadth.tabular.trees.boosting import GradientBoostingClassifier, GradientBoostingRegressor
 from breadth.tabular.trees.forest import RandomForestClassifier, RandomForestRegressor
@@ -27,6 +30,9 @@ __all__ = [
     "AdaBoostClassifier",
     "BaggingClassifier",
     "BaggingRegressor",
+    "BernoulliNB",
+    "CategoricalNB",
+    "ComplementNB",
     "DecisionTreeClassifier",
     "DecisionTreeRegressor",
     "GaussianNB",
@@ -37,6 +43,7 @@ __all__ = [
     "KNeighborsClassifier",
     "LinearRegression",
     "LogisticRegression",
+    "MultinomialNB",
     "PageHinkley",
     "RandomForestClassifier",
     "RandomForestRegressor",
