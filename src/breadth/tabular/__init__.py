@@ -3,6 +3,7 @@
 from breadth.tabular.adaboost import AdaBoostClassifier
 from breadth.tabular.bagging import BaggingClassifier, BaggingRegressor
 from breadth.tabular.cluster import KMeans
+from breadth.tabular.discriminant import LinearDiscriminantAnalysis
 from breadth.tabular.drift import ADWIN, DDM, EDDM, PageHinkley, WindowTest
 from breadth.tabular.kernel import (
     IndefiniteKernelWarning,
@@ -19,6 +20,8 @@ from breadth.tabular.naive_bayes_bernoulli import BernoulliNB
 from breadth.tabular.naive_bayes_categories import CategoricalNB
 from breadth.tabular.naive_bayes_counts import ComplementNB, MultinomialNB
 from breadth.tabular.neighbors import KNeighborsClassifier
+from breadth.tabular.quadratic_discriminant import QuadraticDiscriminantAnalysis
+from breadth.tabular.svm import SVC
 from breadth.tabular.trees.boosting import GradientBoostingClassifier, GradientBoostingRegressor
 from breadth.tabular.trees.forest import RandomForestClassifier, RandomForestRegressor
 from breadth.tabular.trees.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -27,6 +30,7 @@ __all__ = [
     "ADWIN",
     "DDM",
     "EDDM",
+    "SVC",
     "AdaBoostClassifier",
     "BaggingClassifier",
     "BaggingRegressor",
@@ -41,10 +45,12 @@ __all__ = [
     "IndefiniteKernelWarning",
     "KMeans",
     "KNeighborsClassifier",
+    "LinearDiscriminantAnalysis",
     "LinearRegression",
     "LogisticRegression",
     "MultinomialNB",
     "PageHinkley",
+    "QuadraticDiscriminantAnalysis",
     "RandomForestClassifier",
     "RandomForestRegressor",
     "WindowTest",
