@@ -102,6 +102,17 @@ def test_lanczos_is_arpacks(rng, which):
     assert np.abs(few.values[0] - np.linalg.eigvalsh(A)).min() <= few.residuals[0]
 
 
+@pytest.mark.parametrize("which", ["largest", "smallest"])
+def test_lanczos_restarts_until_close_values_are_told_apart(rng, which):
+    n = 700  # beyond what is kept whole; the path's extreme values differ by 1e-5 of the largest
+    path = scipy.sparse.diags([-1.0, 2.0, -1.0], [-1, 0, 1], shape=(n, n)).tocsr()
+    exact = 2 - 2 * np.cos(np.pi * np.arange(1, n + 1) / (n + 1))
+    found = lanczos(path, 5, which=which)
+    assert_allclose(found.values, exact[::-1][:5] if which == "largest" else exact[:5], rtol=0, atol=1e-9)
+    assert found.residuals.max() < 1e-9
+    assert_allclose(found.vectors.T @ found.vectors, np.eye(5), atol=1e-10)
+
+
 def test_lanczos_finds_multiple_values_sparse_matrices_and_whole_spectra(rng):
     assert_allclose(lanczos(np.diag([1.0, 1, 2, 2, 3]), 5).values, [3, 2, 2, 1, 1], rtol=1e-12)
     assert_allclose(lanczos(np.eye(4), 3).values, 1)

@@ -11,6 +11,7 @@ from breadth.stats import arguments
 from breadth.stats.norms import norm
 
 Floats = NDArray[np.float64]
+_WHOLE = 500  # rows up to which Lanczos keeps its whole basis rather than restart
 
 
 class Dominant(NamedTuple):
@@ -162,79 +163,84 @@ def lanczos(
     """Extreme eigenvalues of a symmetric matrix from its products with vectors alone.
 
     beta_j q_{j+1} = A q_j - alpha_j q_j - beta_{j-1} q_{j-1} builds an orthonormal basis of the Krylov space, in which
-    A is tridiagonal; its extreme eigenvalues come first. Each new vector is orthogonalised twice against all before it,
-    without which converged values come back as ghosts.
+    A is tridiagonal; its extreme eigenvalues come first. Each new vector is made orthogonal to all before it, without
+    which converged values come back as ghosts. Beyond 500 rows a basis of max(2k + 20, 40) vectors that is full starts
+    again from its vectors nearest the end asked for (thick restart).
 
     Args:
         A: symmetric, shape (n, n); an array, a sparse matrix or anything with `shape` and `@`.
         k: eigenvalues wanted, in [1, n].
         which: end of the spectrum, by value.
-        n_steps: basis vectors at most; None allows n.
+        n_steps: products with A at most, >= k; None allows 10 n + 100.
         tol: residual aimed at, relative to the largest |eigenvalue| seen, > 0.
         rng: generator or its seed, of the first vector.
 
     Returns:
-        Eigen of the k values, descending for "largest", ascending for "smallest". Look at the residuals where n_steps
-        is given: each value is within its residual of an eigenvalue. Of a multiple eigenvalue a Krylov space holds one
-        vector; a basis that closes early goes on with a fresh one, which finds the others.
+        Eigen of the k values, descending for "largest", ascending for "smallest". Look at the residuals: each value is
+        within its residual of an eigenvalue. Of a multiple eigenvalue a Krylov space holds one vector; a basis that
+        closes early goes on with a fresh one, which finds the others.
 
     Raises:
         ValueError: if A is not square, an array that is not symmetric, gives NaN, or an argument is out of range.
 
-    Cost: n_steps products, and O(n n_steps^2) for the orthogonalisation.
-    References: Lanczos 1950; Paige 1972; Golub & Van Loan 2013, sections 10.1 and 10.3.
+    Cost: a product a step, and O(n k) a step for the orthogonalisation (O(n^2) up to 500 rows).
+    References: Lanczos 1950; Paige 1972; Golub & Van Loan 2013, sections 10.1 and 10.3; Wu & Simon 2000, SIAM J. Matrix
+        Anal. Appl. 22(2), section 2 (thick restart).
     Peer: numpy.linalg.eigvalsh and scipy.sparse.linalg.eigsh, 1e-9 (A).
-    In production: scipy.sparse.linalg.eigsh, which restarts and so needs memory for 2k vectors only.
+    In production: scipy.sparse.linalg.eigsh, which finds multiple eigenvalues, those near a value and complex ones.
     """
     n = _square("A", A)
-    if isinstance(A, np.ndarray) and not np.allclose(A, A.T, rtol=1e-12, atol=1e-12 * float(np.abs(A).max(initial=0))):
+    if isinstance(A, np.ndarray) and np.abs(A - A.T).max() > 1e-12 * np.abs(A).max():
         raise ValueError("A must be symmetric; power_iteration and qr_algorithm take others")
     if arguments.whole("k", k, 1) > n:
         raise ValueError(f"k must be in [1, {n}], got {k}")
     arguments.one_of("which", which, ("largest", "smallest"))
-    steps = n if n_steps is None else min(n, arguments.whole("n_steps", n_steps, k))
+    most = 10 * n + 100 if n_steps is None else arguments.whole("n_steps", n_steps, k)
     if not tol > 0:
         raise ValueError(f"tol must be > 0, got {tol!r}")
     generator = np.random.default_rng(rng)
-    basis = np.empty((min(steps, 64), n))
-    alpha, beta = np.zeros(steps), np.zeros(steps)
+    room = n if n <= _WHOLE else min(n, max(2 * k + 20, 40))
+    basis, projected = np.empty((room, n)), np.zeros((room, room))  # projected = basis A basis^T
     q = generator.standard_normal(n)
     q /= np.linalg.norm(q)
-    values, weights, done = np.empty(0), np.empty((0, 0)), 0
-    chosen = np.arange(0)
-    for j in range(steps):
-        if j == len(basis):
-            basis = np.concatenate([basis, np.empty((min(len(basis), steps - j), n))])
-        basis[j] = q
+    kept, done, due = 0, 0, k
+    while True:
+        basis[done] = q
         image = np.asarray(A @ q, np.float64)
         if not np.isfinite(image).all():
             raise ValueError("A holds NaN or infinity, or its products overflow")
-        alpha[j] = q @ image
-        done = j + 1
         scale = np.linalg.norm(image)
-        for _ in range(2):
-            image = image - (basis[:done] @ image) @ basis[:done]
-        beta[j] = np.linalg.norm(image)
-        closed = beta[j] <= 1e-13 * max(scale, np.abs(alpha[:done]).max())
-        if closed:
-            beta[j] = 0.0
-        if done >= k and (done % 5 == 0 or done == steps or closed):
-            values, weights = np.linalg.eigh(_tridiagonal(alpha[:done], beta[: done - 1]))
-            chosen = np.argsort(values if which == "smallest" else -values)[:k]
-            bound = beta[j] * np.abs(weights[-1, chosen])
-            if (bound <= tol * np.abs(values).max()).all() and not (closed and done < n and n_steps is None):
+        projected[done, done] = q @ image
+        done += 1
+        most -= 1
+        image, beta = _orthogonal(image, basis[:done])
+        closed = beta <= 1e-13 * max(scale, np.abs(projected[:done, :done]).max())
+        full = done == room or most == 0
+        if done >= k and (done >= due or full or closed):
+            due = done + max(done // 3, 4)
+            values, weights = np.linalg.eigh(projected[:done, :done])
+            order = np.arange(done) if which == "smallest" else np.arange(done)[::-1]
+            bound = (0.0 if closed else beta) * np.abs(weights[-1, order[:k]])
+            converged = (bound <= tol * np.abs(values).max()).all() and not (closed and done < n and n_steps is None)
+            if converged or most == 0 or done == n:
                 break
-        if done == steps:
-            break
+            if full:  # the most promising vectors are the next basis, and couple to the next vector alone
+                keep = order[: k + (room - k) // 2]
+                kept = len(keep)
+                basis[:kept] = weights[:, keep].T @ basis[:done]
+                projected[:] = 0.0
+                projected[:kept, :kept] = np.diag(values[keep])
+                projected[kept, :kept] = projected[:kept, kept] = 0.0 if closed else beta * weights[-1, keep]
+                done, due = kept, room
         if closed:  # an invariant subspace: go on beyond it
-            image = generator.standard_normal(n)
-            for _ in range(2):
-                image = image - (basis[:done] @ image) @ basis[:done]
-            q = image / np.linalg.norm(image)
+            image, length = _orthogonal(generator.standard_normal(n), basis[:done])
+            q = image / length
         else:
-            q = image / beta[j]
-    vectors = basis[:done].T @ weights[:, chosen]
-    return Eigen(values[chosen], vectors, _residuals(A, values[chosen], vectors))
+            q = image / beta
+            if done > kept:
+                projected[done, done - 1] = projected[done - 1, done] = beta
+    vectors = basis[:done].T @ weights[:, order[:k]]
+    return Eigen(values[order[:k]], vectors, _residuals(A, values[order[:k]], vectors))
 
 
 def low_rank_approximation(
@@ -299,8 +305,16 @@ def _square(name: str, A: Any) -> int:
     return int(shape[0])
 
 
-def _tridiagonal(alpha: Floats, beta: Floats) -> Floats:
-    return np.diag(alpha) + np.diag(beta, 1) + np.diag(beta, -1)
+def _orthogonal(v: Floats, basis: Floats) -> tuple[Floats, float]:
+    """v less its part in the rows of basis, and its length; once more where what is left is small beside that part."""
+    before = length = float(np.linalg.norm(v))
+    for _ in range(2):
+        v = v - (basis @ v) @ basis
+        length = float(np.linalg.norm(v))
+        if length > 0.7 * before:
+            break
+        before = length
+    return v, length
 
 
 def _residuals(A: Any, values: NDArray[Any], vectors: NDArray[Any]) -> Floats:
