@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
-from breadth.evidence import cell, measures, plan
+from breadth.evidence import cell, measures
+from breadth.evidence.cell import Job, Split
 from breadth.evidence.entry import Entry
 from breadth.evidence.problem import Prepared
-from breadth.evidence.settings import Settings
-from breadth.evidence.study import Study
+from breadth.evidence.study import Contender, Study
 from breadth.evidence.verdict import judge
 
 LEVEL_AND_NOISE = 0.05 * 200 + 2 * np.sqrt(200 * 0.05 * 0.95)  # 5 % of 200 replays, and two standard errors of them
@@ -34,32 +36,26 @@ def drawn(name: str, draw: Callable[[Any, np.random.Generator], Any], *, salt: i
     return Entry(name, "python", lambda problem, seed, n_threads, settings: Drawn(draw, [seed, salt]), {"salt": salt})
 
 
-def laid_out(entries: tuple[Entry, ...], prepared: Prepared, **settings: Any) -> plan.Plan:
-    return plan.make(
-        "planted",
-        question="Is the truth found?",
-        measures=measures.MEASURES[prepared.problem.family],
-        baseline=entries[0].name,
-        entries=entries,
-        tables=(prepared,),
-        settings=Settings(**{"seeds": 1, "rounds": 0, **settings}),
-    )
-
-
-def study_of(laid: plan.Plan) -> Study:
-    """The plan's quality cells, measured here."""
-    cells = []
-    for job in laid.jobs:
-        table = laid.tables[job.table]
-        arguments = (laid.entries[job.contender], table.problem, table.X, table.y, job, laid.split(job))
-        cells.append(cell.quality(*arguments, measure=laid.study.measures[0]))
+def study_of(entries: tuple[Entry, ...], prepared: Prepared, folds: int = 5) -> Study:
+    """Quality cells of one repeat, measured here; the first entry is the baseline."""
+    family = measures.MEASURES[prepared.problem.family]
+    name = prepared.table.name
+    cells = tuple(
+        cell.quality(
+            entry, prepared.problem, prepared.X, prepared.y, Job("quality", name, entry.name, 0, fold, fold, ""),
+            Split(folds, 0, fold), measure=family[0],
+        )
+        for entry in entries for fold in range(folds)
+    )  # fmt: skip
     assert all(c.status == "ok" for c in cells), [c.error for c in cells if c.error][:1]
-    return Study(**{**{f: getattr(laid.study, f) for f in laid.study.__dataclass_fields__}, "cells": tuple(cells)})
+    contenders = tuple(Contender(entry.name, entry.origin) for entry in entries)
+    how = {"folds": str(folds), "seeds": "1"}
+    return Study("planted", "Is the truth found?", family, entries[0].name, contenders, (prepared.table,), cells, how)
 
 
-def calls(entries: tuple[Entry, ...], prepared: Prepared, *, measure: str | None = None, **settings: Any) -> dict:
+def calls(entries: tuple[Entry, ...], prepared: Prepared, *, measure: str | None = None) -> dict[str, str]:
     """Verdict by contender."""
-    return {v.contender: v.call for v in judge(study_of(laid_out(entries, prepared, **settings)), measure=measure)}
+    return {v.contender: v.call for v in judge(study_of(entries, prepared), measure=measure)}
 
 
 def told_apart(
@@ -70,7 +66,8 @@ def told_apart(
 ) -> int:
     """Of 200 replays those in which one of two that draw alike is called BETTER or WORSE; the most of any measure."""
     told = np.zeros(len(by), int)
-    for i in range(200):
-        study = study_of(laid_out(tuple(drawn(name, draw, salt=2 * i + s) for s, name in enumerate("ab")), tables(i)))
-        told += [judge(study, measure=name)[1].call in ("BETTER", "WORSE") for name in by]
+    with mock.patch.object(cell, "threadpool_limits", lambda *_: nullcontext()):  # looks for pools, slowly
+        for i in range(200):
+            study = study_of(tuple(drawn(name, draw, salt=2 * i + s) for s, name in enumerate("ab")), tables(i))
+            told += [judge(study, measure=name)[1].call in ("BETTER", "WORSE") for name in by]
     return int(told.max())

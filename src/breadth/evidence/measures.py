@@ -66,7 +66,7 @@ def answers(problem: Problem, X_train: NDArray, X: NDArray, y: NDArray) -> NDArr
         y, shape (n,); for tokenization X; for search the indices of each row's nearest training rows, shape (n, K),
         computed in float64 from all of them, equal ones by index; for attention the exact outputs, in float64,
         shape (n, heads, length, head_dim); for generation the training texts, whose bigrams they should have; for
-        control, modelling and accounting y, which nothing is compared with.
+        clustering y and X side by side; for control, modelling and accounting y, which nothing is compared with.
     """
     if problem.task == "tokenization":
         return X
@@ -74,6 +74,8 @@ def answers(problem: Problem, X_train: NDArray, X: NDArray, y: NDArray) -> NDArr
         return X_train
     if problem.task == "attention":
         return _attended(X)
+    if problem.task == "clustering":
+        return np.column_stack([y, X])
     return _nearest(problem, X_train, X) if problem.task == "search" else y
 
 

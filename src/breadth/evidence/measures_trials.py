@@ -30,6 +30,11 @@ TRIALS: Mapping[Trial, tuple[Measure, ...]] = {
         Measure("separation", "higher", margin=0.1),
         Measure("moved", "lower", margin=0.01),
     ),
+    "clustering": (
+        Measure("ARI", "higher", margin=0.02),
+        Measure("NMI", "higher", margin=0.02),
+        Measure("silhouette", "higher", margin=0.02),
+    ),
 }
 
 
@@ -38,10 +43,10 @@ def score_trials(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, 
 
     Args:
         problem: its task is one of TRIALS.
-        y: the truth of each row.
+        y: the truth of each row; for clustering with the row behind it, shape (n, 1 + features).
         predicted: for a proportion or a mean the two ends of each row's interval, shape (n, 2); for judging the scores
             of what is better and of what is worse, and where there is one that of the better elsewhere, shape (n, 2)
-            or (n, 3).
+            or (n, 3); for clustering the group of each row, integers, shape (n,).
 
     Raises:
         ValueError: if predicted has the wrong shape or is not finite.
@@ -96,6 +101,18 @@ def _of_judges(problem: Problem, y: NDArray, scores: NDArray) -> dict[str, float
     return values
 
 
+def _of_groups(problem: Problem, rows: NDArray, groups: NDArray) -> dict[str, float]:
+    """Agreement with the known groups, up to their names, and how far groups lie apart: that is asked of no truth."""
+    from breadth.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
+
+    _shape(groups, (len(rows),))
+    truth = rows[:, 0].astype(np.int64)
+    values = {"ARI": adjusted_rand_score(truth, groups), "NMI": normalized_mutual_info_score(truth, groups)}
+    if 1 < np.unique(groups).size < len(groups):
+        values["silhouette"] = silhouette_score(rows[:, 1:], groups)
+    return {name: float(v) for name, v in values.items()}
+
+
 def _shape(predicted: NDArray, shape: tuple[int, ...]) -> None:
     if predicted.shape != shape:
         raise ValueError(f"predictions must have shape {shape}, got {predicted.shape}")
@@ -105,4 +122,5 @@ _SCORES: Mapping[str, Callable[[Problem, NDArray, NDArray], dict[str, float]]] =
     "proportion": _of_intervals,
     "mean": _of_intervals,
     "judging": _of_judges,
+    "clustering": _of_groups,
 }

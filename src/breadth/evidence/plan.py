@@ -42,6 +42,7 @@ OURS: Mapping[Family, tuple[str, ...]] = {
     "proportion": ("stats", "evidence/contenders_intervals.py"),
     "mean": ("stats", "evidence/contenders_intervals.py"),
     "judging": ("metrics", "stats"),
+    "clustering": ("tabular", "metrics", "evidence/contenders_clustering.py"),
 }
 PACKAGES = {  # origin: distributions whose version decides its numbers
     "breadth": ("numpy", "scipy", "numba", "scikit-learn"),

@@ -11,7 +11,9 @@ from typing import Literal
 
 Stage = Literal["quality", "speed"]
 Direction = Literal["higher", "lower"]
-Trial = Literal["proportion", "mean", "judging"]  # tasks of rows that are small experiments with a known truth
+Trial = Literal[
+    "proportion", "mean", "judging", "clustering"
+]  # tasks of rows that are small experiments with a known truth
 
 
 @dataclass(frozen=True, slots=True)
