@@ -3,6 +3,7 @@
 from breadth.tabular.adaboost import AdaBoostClassifier
 from breadth.tabular.bagging import BaggingClassifier, BaggingRegressor
 from breadth.tabular.cluster import KMeans
+from breadth.tabular.diagnostics import diagnose
 from breadth.tabular.discriminant import LinearDiscriminantAnalysis
 from breadth.tabular.drift import ADWIN, DDM, EDDM, PageHinkley, WindowTest
 from breadth.tabular.kernel import (
@@ -55,6 +56,7 @@ __all__ = [
     "RandomForestRegressor",
     "WindowTest",
     "check_psd",
+    "diagnose",
     "linear_kernel",
     "polynomial_kernel",
     "rbf_kernel",
