@@ -89,6 +89,7 @@ def work(problem: Problem, X: NDArray) -> float | None:
         "proportion": float(len(X)),
         "mean": float(len(X)),
         "judging": float(len(X)),
+        "drift": float(X.size),
         "attention": tokens,
         "modelling": tokens,
         "generation": len(X) * (problem.n_features - prompt_length(problem.n_features)),

@@ -35,6 +35,12 @@ TRIALS: Mapping[Trial, tuple[Measure, ...]] = {
         Measure("NMI", "higher", margin=0.02),
         Measure("silhouette", "higher", margin=0.02),
     ),
+    "drift": (
+        Measure("first alarm right", "higher", margin=0.02),
+        Measure("delay", "lower", margin=20.0, unit="items"),
+        Measure("missed", "lower", margin=0.02),
+        Measure("false alarms", "lower", margin=0.1, unit="in 1,000 items"),
+    ),
 }
 
 
@@ -46,7 +52,8 @@ def score_trials(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, 
         y: the truth of each row; for clustering with the row behind it, shape (n, 1 + features).
         predicted: for a proportion or a mean the two ends of each row's interval, shape (n, 2); for judging the scores
             of what is better and of what is worse, and where there is one that of the better elsewhere, shape (n, 2)
-            or (n, 3); for clustering the group of each row, integers, shape (n,).
+            or (n, 3); for clustering the group of each row, integers, shape (n,); for drift
+            whether there is an alarm at each item of each stream, shape (n, length).
 
     Raises:
         ValueError: if predicted has the wrong shape or is not finite.
@@ -113,6 +120,33 @@ def _of_groups(problem: Problem, rows: NDArray, groups: NDArray) -> dict[str, fl
     return {name: float(v) for name, v in values.items()}
 
 
+def _of_alarms(problem: Problem, place: NDArray, alarms: NDArray) -> dict[str, float]:
+    """What alarms are worth, given the item from which on each stream is another; its length where it never is.
+
+    first alarm right   share of streams without an alarm before the place and with one from there on; of streams
+                        that never change, without any
+    delay               items from the place to the first alarm from there on; where it is missed, to the end
+    missed              share of streams that change and have no alarm from there on
+    false alarms        alarms before the place, for 1,000 items before it
+
+    """
+    _shape(alarms, (len(place), problem.n_features))
+    alarms, item = alarms.astype(bool), np.arange(problem.n_features)
+    late = alarms & (item >= place[:, None])
+    early: NDArray[np.bool_] = alarms & ~late
+    found: NDArray[np.bool_] = late.any(axis=1)
+    changes = place < problem.n_features
+    values = {
+        "first alarm right": float((~early.any(axis=1) & (found | ~changes)).mean()),
+        "false alarms": float(1000 * early.sum() / place.sum()),
+    }
+    if changes.any():
+        first = np.where(found, late.argmax(axis=1), problem.n_features)
+        values["delay"] = float((first - place)[changes].mean())
+        values["missed"] = float(1 - found[changes].mean())
+    return values
+
+
 def _shape(predicted: NDArray, shape: tuple[int, ...]) -> None:
     if predicted.shape != shape:
         raise ValueError(f"predictions must have shape {shape}, got {predicted.shape}")
@@ -123,4 +157,5 @@ _SCORES: Mapping[str, Callable[[Problem, NDArray, NDArray], dict[str, float]]] =
     "mean": _of_intervals,
     "judging": _of_judges,
     "clustering": _of_groups,
+    "drift": _of_alarms,
 }

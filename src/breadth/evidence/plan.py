@@ -43,6 +43,7 @@ OURS: Mapping[Family, tuple[str, ...]] = {
     "mean": ("stats", "evidence/contenders_intervals.py"),
     "judging": ("metrics", "stats"),
     "clustering": ("tabular", "metrics", "evidence/contenders_clustering.py"),
+    "drift": ("tabular", "evidence/contenders_drift.py"),
 }
 PACKAGES = {  # origin: distributions whose version decides its numbers
     "breadth": ("numpy", "scipy", "numba", "scikit-learn"),

@@ -11,9 +11,8 @@ from typing import Literal
 
 Stage = Literal["quality", "speed"]
 Direction = Literal["higher", "lower"]
-Trial = Literal[
-    "proportion", "mean", "judging", "clustering"
-]  # tasks of rows that are small experiments with a known truth
+# Tasks whose rows are small experiments with a known truth.
+Trial = Literal["proportion", "mean", "judging", "clustering", "drift"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +73,7 @@ class Table:
             "proportion": ("sample", "samples", "of {} trials"),
             "mean": ("sample", "samples", "of {} draws"),
             "judging": ("pair", "pairs", "of {} rows or words"),
+            "drift": ("stream", "streams", "of {} items"),
         }.get(self.task, ("row", "rows", "× {} feature" + "s" * (self.n_features != 1)))
         return f"{self.n_rows:,} {one if self.n_rows == 1 else many} {each.format(f'{self.n_features:,}')}"
 
