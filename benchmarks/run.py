@@ -34,6 +34,7 @@ MODULES = (
     "decoding",
     "recommenders",
     "drift",
+    "kernels",
     "metrics",
     "matrices",
     "text_metrics",

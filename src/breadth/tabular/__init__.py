@@ -14,7 +14,10 @@ from breadth.tabular.kernel import (
     rbf_kernel,
     sigmoid_kernel,
 )
+from breadth.tabular.kernel_pca import KernelPCA
+from breadth.tabular.kernel_ridge import KernelRidge
 from breadth.tabular.linear import LinearRegression
+from breadth.tabular.linear_svm import LinearSVC
 from breadth.tabular.logistic import LogisticRegression
 from breadth.tabular.naive_bayes import GaussianNB
 from breadth.tabular.naive_bayes_bernoulli import BernoulliNB
@@ -46,8 +49,11 @@ __all__ = [
     "IndefiniteKernelWarning",
     "KMeans",
     "KNeighborsClassifier",
+    "KernelPCA",
+    "KernelRidge",
     "LinearDiscriminantAnalysis",
     "LinearRegression",
+    "LinearSVC",
     "LogisticRegression",
     "MultinomialNB",
     "PageHinkley",
