@@ -38,7 +38,7 @@ def test_without_a_name_the_comparisons_are_listed_with_their_questions(compare)
         "boosting", "trees", "classifiers", "regressors", "tokenizers", "ann", "similarity", "attention",
         "optimizers", "decay", "normalisation", "initialisation", "activations", "depth-or-width", "imbalance-losses",
         "noisy-labels", "architectures", "language-models", "token-pruning", "decoding", "kv-cache", "positions",
-        "objectives", "clustering", "drift", "imbalance-metrics", "text-metrics", "intervals", "rl",
+        "objectives", "clustering", "recommenders", "drift", "imbalance-metrics", "text-metrics", "intervals", "rl",
     ]  # fmt: skip
 
 

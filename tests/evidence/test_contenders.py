@@ -10,6 +10,7 @@ from breadth.evidence.comparison import NAMES, get
 from breadth.evidence.contenders_clustering import GROUPS
 from breadth.evidence.contenders_drift import STREAMS
 from breadth.evidence.contenders_intervals import POPULATIONS
+from breadth.evidence.contenders_recommend import TAKEN
 from breadth.evidence.contenders_scores import SCORERS
 from breadth.evidence.edits import EDITS
 from breadth.evidence.entry import Entry, choose, slug
@@ -125,7 +126,7 @@ def test_a_comparison_names_its_baseline_its_data_and_a_dummy(name):
         assert {*references, "the text itself"} & set(listed) or name == "language-models"  # exact: chance has no part
         known = {*sources.TEXTS, *sources.COPIES, *sources.VECTORS, *sources.SEQUENCES, "CartPole-v1", "retrieval"}
         known |= {"cloze", "next", "topic", "contexts"}
-        known |= {*POPULATIONS, *SCORERS, *EDITS, *GROUPS, *STREAMS}
+        known |= {*POPULATIONS, *SCORERS, *EDITS, *GROUPS, *STREAMS, *TAKEN}
         assert {d.partition(":")[0] for d in comparison.data + comparison.quick_data} <= known
         return
     assert "dummy" in listed

@@ -43,6 +43,7 @@ NAMES: Mapping[str, str] = {  # comparison: its question, so that a list of them
     "positions": "Which positions let a decoder read texts longer than those it was trained on?",
     "objectives": "Is it better to learn from the next token or from masked ones, on the same data and budget?",
     "clustering": "Which clustering finds the groups that are there?",
+    "recommenders": "Which recommender finds what users take, and is it more than what all take?",
     "drift": "Which detector tells that a stream has changed, how soon, and how often for nothing?",
     "imbalance-metrics": "Which metric ranks the better scorer first, and stays where it is, as positives get rare?",
     "text-metrics": "Which metric puts a sentence in other words above one that says something else?",

@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn import metrics
 from sklearn.exceptions import UndefinedMetricWarning
 
-from breadth.evidence.measures_trials import TRIALS, score_trials
+from breadth.evidence.measures_trials import TRIALS, score_trials, truth_of_trials, work_on_trials
 from breadth.evidence.problem import Family, Problem
 from breadth.evidence.study import Measure
 
@@ -66,7 +66,7 @@ def answers(problem: Problem, X_train: NDArray, X: NDArray, y: NDArray) -> NDArr
         y, shape (n,); for tokenization X; for search the indices of each row's nearest training rows, shape (n, K),
         computed in float64 from all of them, equal ones by index; for attention the exact outputs, in float64,
         shape (n, heads, length, head_dim); for generation the training texts, whose bigrams they should have; for
-        clustering y and X side by side; for control, modelling and accounting y, which nothing is compared with.
+        trials what `measures_trials` says; for control, modelling and accounting y, which nothing is compared with.
     """
     if problem.task == "tokenization":
         return X
@@ -74,8 +74,8 @@ def answers(problem: Problem, X_train: NDArray, X: NDArray, y: NDArray) -> NDArr
         return X_train
     if problem.task == "attention":
         return _attended(X)
-    if problem.task == "clustering":
-        return np.column_stack([y, X])
+    if problem.task in TRIALS:
+        return truth_of_trials(problem, X, y)
     return _nearest(problem, X_train, X) if problem.task == "search" else y
 
 
@@ -83,13 +83,11 @@ def work(problem: Problem, X: NDArray) -> float | None:
     """How much a prediction of the rows X does, in the unit of the task's rate; None where it has none."""
     if problem.task == "tokenization":
         return sum(len(text.encode("utf-8", "surrogatepass")) for text in X) / 1e6
+    if problem.task in TRIALS:
+        return work_on_trials(problem, X)
     tokens = float(len(X) * problem.n_features)
     return {
         "search": float(len(X)),
-        "proportion": float(len(X)),
-        "mean": float(len(X)),
-        "judging": float(len(X)),
-        "drift": float(X.size),
         "attention": tokens,
         "modelling": tokens,
         "generation": len(X) * (problem.n_features - prompt_length(problem.n_features)),

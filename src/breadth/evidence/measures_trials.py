@@ -11,6 +11,7 @@ from breadth.evidence.problem import Problem
 from breadth.evidence.study import Measure, Trial
 
 LEVEL = 0.95  # that intervals are asked for
+TOP = 10  # items that a recommender is asked for
 
 
 def _intervals(margin: float) -> tuple[Measure, ...]:
@@ -41,7 +42,28 @@ TRIALS: Mapping[Trial, tuple[Measure, ...]] = {
         Measure("missed", "lower", margin=0.02),
         Measure("false alarms", "lower", margin=0.1, unit="in 1,000 items"),
     ),
+    "recommendation": (
+        Measure("NDCG@10", "higher", margin=0.01),
+        Measure("recall@10", "higher", margin=0.01),
+        Measure("coverage", "higher", margin=0.05),
+    ),
 }
+
+
+def truth_of_trials(problem: Problem, X: NDArray, y: NDArray) -> NDArray:
+    """What is known of each row and not told: y, shape (n,); for clustering y and X side by side, shape (n, 1 +
+    features); for recommendation X, the users and the items that were hidden.
+    """
+    if problem.task == "clustering":
+        return np.column_stack([y, X])
+    return X if problem.task == "recommendation" else y
+
+
+def work_on_trials(problem: Problem, X: NDArray) -> float | None:
+    """How much a prediction of the rows X does: samples, pairs, items of streams or users; None for clustering."""
+    if problem.task in ("clustering", "recommendation"):
+        return None if problem.task == "clustering" else float(np.unique(X[:, 0]).size)
+    return float(X.size if problem.task == "drift" else len(X))
 
 
 def score_trials(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
@@ -49,11 +71,12 @@ def score_trials(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, 
 
     Args:
         problem: its task is one of TRIALS.
-        y: the truth of each row; for clustering with the row behind it, shape (n, 1 + features).
+        y: what `truth_of_trials` gave.
         predicted: for a proportion or a mean the two ends of each row's interval, shape (n, 2); for judging the scores
             of what is better and of what is worse, and where there is one that of the better elsewhere, shape (n, 2)
             or (n, 3); for clustering the group of each row, integers, shape (n,); for drift
-            whether there is an alarm at each item of each stream, shape (n, length).
+            whether there is an alarm at each item of each stream, shape (n, length); for
+            recommendation the items for each user of y, in the order of users, shape (users, TOP).
 
     Raises:
         ValueError: if predicted has the wrong shape or is not finite.
@@ -134,7 +157,7 @@ def _of_alarms(problem: Problem, place: NDArray, alarms: NDArray) -> dict[str, f
     alarms, item = alarms.astype(bool), np.arange(problem.n_features)
     late = alarms & (item >= place[:, None])
     early: NDArray[np.bool_] = alarms & ~late
-    found: NDArray[np.bool_] = late.any(axis=1)
+    found: NDArray[np.bool_] = late.max(axis=1)
     changes = place < problem.n_features
     values = {
         "first alarm right": float((~early.any(axis=1) & (found | ~changes)).mean()),
@@ -145,6 +168,32 @@ def _of_alarms(problem: Problem, place: NDArray, alarms: NDArray) -> dict[str, f
         values["delay"] = float((first - place)[changes].mean())
         values["missed"] = float(1 - found[changes].mean())
     return values
+
+
+def _of_lists(problem: Problem, rows: NDArray, items: NDArray) -> dict[str, float]:
+    """What lists of items are worth, means over the users of whom something is hidden.
+
+        NDCG@10     of an item that was hidden 1 / log2(1 + place), over the most that so many hidden ones can give
+        recall@10   share of the hidden ones that are in the list, of at most TOP
+        coverage    share of all items that are in any list
+
+    References: Järvelin & Kekäläinen 2002, section 2.3, with gain 1 (NDCG).
+    """
+    users, row = np.unique(rows[:, 0].astype(np.int64), return_inverse=True)
+    _shape(items, (len(users), TOP))
+    n_items = problem.cardinality[1]
+    if (items >= n_items).any() or any(np.unique(kept).size < kept.size for kept in (i[i >= 0] for i in items)):
+        raise ValueError(f"lists must hold different items from 0 to {n_items - 1}")
+    hidden = np.zeros((len(users), n_items + 1), bool)  # the last column stands for no item
+    hidden[row, rows[:, 1].astype(np.int64)] = True
+    hit = np.take_along_axis(hidden, np.where(items < 0, n_items, items), axis=1)
+    most = np.minimum(hidden.sum(axis=1), TOP)
+    discount = 1 / np.log2(np.arange(2, TOP + 2))
+    return {
+        "NDCG@10": float((hit @ discount / np.cumsum(discount)[most - 1]).mean()),
+        "recall@10": float((hit.sum(axis=1) / most).mean()),
+        "coverage": np.unique(items[items >= 0]).size / n_items,
+    }
 
 
 def _shape(predicted: NDArray, shape: tuple[int, ...]) -> None:
@@ -158,4 +207,5 @@ _SCORES: Mapping[str, Callable[[Problem, NDArray, NDArray], dict[str, float]]] =
     "judging": _of_judges,
     "clustering": _of_groups,
     "drift": _of_alarms,
+    "recommendation": _of_lists,
 }

@@ -44,6 +44,7 @@ OURS: Mapping[Family, tuple[str, ...]] = {
     "judging": ("metrics", "stats"),
     "clustering": ("tabular", "metrics", "evidence/contenders_clustering.py"),
     "drift": ("tabular", "evidence/contenders_drift.py"),
+    "recommendation": ("recommend", "metrics", "evidence/contenders_recommend.py"),
 }
 PACKAGES = {  # origin: distributions whose version decides its numbers
     "breadth": ("numpy", "scipy", "numba", "scikit-learn"),

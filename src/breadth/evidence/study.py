@@ -12,7 +12,7 @@ from typing import Literal
 Stage = Literal["quality", "speed"]
 Direction = Literal["higher", "lower"]
 # Tasks whose rows are small experiments with a known truth.
-Trial = Literal["proportion", "mean", "judging", "clustering", "drift"]
+Trial = Literal["proportion", "mean", "judging", "clustering", "drift", "recommendation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ class Table:
             "mean": ("sample", "samples", "of {} draws"),
             "judging": ("pair", "pairs", "of {} rows or words"),
             "drift": ("stream", "streams", "of {} items"),
+            "recommendation": ("interaction", "interactions", "of {} users"),
         }.get(self.task, ("row", "rows", "× {} feature" + "s" * (self.n_features != 1)))
         return f"{self.n_rows:,} {one if self.n_rows == 1 else many} {each.format(f'{self.n_features:,}')}"
 
