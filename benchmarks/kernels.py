@@ -21,8 +21,10 @@ def rows_of(n: int, p: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def kernel_rows(setup: Setup, raw: Times) -> list[Row]:
     import sklearn.decomposition
+    import sklearn.gaussian_process
     import sklearn.kernel_ridge
     import sklearn.svm
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
     from breadth import tabular
 
@@ -68,6 +70,21 @@ def kernel_rows(setup: Setup, raw: Times) -> list[Row]:
         f"KernelPCA, RBF, 5 components, {few:,} × {p}: fit and transform",
         lambda: tabular.KernelPCA(5, kernel="rbf").fit(A).transform(A),
         lambda: sklearn.decomposition.KernelPCA(5, kernel="rbf").fit(A).transform(A),
+        1.0,
+    )
+    few = setup.size(500, 60)
+    G, g = X[:few, :4], X[:few, 0] ** 2 + 0.1 * sign[:few]
+    kernel = ConstantKernel() * RBF()
+    beside(
+        f"GaussianProcessRegressor, three hyperparameters, {few:,} × 4: fit",
+        lambda: tabular.GaussianProcessRegressor(kernel + WhiteKernel()).fit(G, g),
+        lambda: sklearn.gaussian_process.GaussianProcessRegressor(kernel + WhiteKernel()).fit(G, g),
+        1.0,
+    )
+    beside(
+        f"GaussianProcessClassifier, two hyperparameters, {few:,} × 4: fit",
+        lambda: tabular.GaussianProcessClassifier(kernel).fit(G, g > 0.5),
+        lambda: sklearn.gaussian_process.GaussianProcessClassifier(kernel).fit(G, g > 0.5),
         1.0,
     )
     return rows

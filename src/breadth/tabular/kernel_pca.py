@@ -19,6 +19,7 @@ from breadth.tabular.kernel import kernel_between, square_or_raise
 
 _LANCZOS_ROWS, _LANCZOS_COMPONENTS = 200, 10  # "auto" takes Lanczos from so many rows and below so many components
 _ROUNDING = 1e-12  # an eigenvalue below this share of the largest is 0
+_BLOCK_ROWS = 64
 _NEGATIVE = 1e-5  # one below minus this share says that the kernel is none
 
 
@@ -145,10 +146,10 @@ class KernelPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self.X_fit_ = rows
         K = np.array(self._kernel(rows, rows), dtype=np.float64, copy=self.kernel == "precomputed" or None)
         self._column_mean = K.mean(axis=0)
-        self._mean = float(self._column_mean.mean())
-        K -= self._column_mean
-        K -= self._column_mean[:, None]
-        K += self._mean
+        mean = float(self._column_mean.mean())
+        for start in range(0, n, _BLOCK_ROWS):
+            part = slice(start, start + _BLOCK_ROWS)
+            K[part] -= self._column_mean + (self._column_mean[part, None] - mean)
         wanted = n if self.n_components is None else min(n, self.n_components)
         values, vectors = self._decompose(K, wanted)
         largest = max(float(values.max(initial=0.0)), 0.0)
@@ -166,6 +167,7 @@ class KernelPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self.eigenvalues_, self.eigenvectors_ = values[order], np.ascontiguousarray(vectors[:, order])
         root = np.sqrt(self.eigenvalues_)
         self._scaled = self.eigenvectors_ / np.where(root > 0, root, np.inf)
+        self._scaled -= self._scaled.mean(axis=0)  # what rounding left
         if self.fit_inverse_transform:
             self.X_transformed_fit_ = self.eigenvectors_ * root
             G = np.array(self._kernel(self.X_transformed_fit_, self.X_transformed_fit_))
@@ -198,10 +200,9 @@ class KernelPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """Coordinates of rows, shape (rows, components)."""
         check_is_fitted(self)
         rows: Any = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
-        K = np.array(self._kernel(rows, self.X_fit_), dtype=np.float64)
-        K -= K.mean(axis=1, keepdims=True)
-        K -= self._column_mean - self._mean
-        return (K @ self._scaled).astype(rows.dtype, copy=False)
+        K = np.asarray(self._kernel(rows, self.X_fit_), dtype=np.float64)
+        # the other two means of centring are the same for all training rows, and a component's weights sum to 0
+        return (K @ self._scaled - self._column_mean @ self._scaled).astype(rows.dtype, copy=False)
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[np.float64]:
         """Rows whose coordinates are about X, shape (rows, features): a regression learned from the training rows.
