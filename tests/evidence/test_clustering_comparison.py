@@ -49,8 +49,8 @@ def test_a_table_has_standardised_columns_and_its_classes_for_groups():
     assert np.bincount(prepared.y).tolist() == [59, 71, 48]
 
 
-def test_scores_are_scikit_learn_s_and_names_of_groups_do_not_count():
-    from sklearn import metrics
+def test_scores_are_those_of_our_metrics_too_and_names_of_groups_do_not_count():
+    from breadth import metrics
 
     prepared = groups()
     truth = answers(prepared.problem, prepared.X, prepared.X, prepared.y)

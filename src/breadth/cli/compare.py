@@ -48,7 +48,7 @@ def compare(
     Args:
         name: the comparison; without it they are listed.
         data: files (tables: CSV, TSV, Parquet, JSON Lines; text for tokenizers; .npy vectors for ann and similarity) or
-            names of embedded sets; the comparison's own when left out.
+            names of embedded sets; the comparison's own when left out. For recommenders CSV of user, item and rating.
         target: column of the files to predict, by name or 0-based index.
         header: whether the files' first line names the columns.
         encoding: of the files' text, such as cp1252.

@@ -133,7 +133,7 @@ def _of_judges(problem: Problem, y: NDArray, scores: NDArray) -> dict[str, float
 
 def _of_groups(problem: Problem, rows: NDArray, groups: NDArray) -> dict[str, float]:
     """Agreement with the known groups, up to their names, and how far groups lie apart: that is asked of no truth."""
-    from breadth.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
 
     _shape(groups, (len(rows),))
     truth = rows[:, 0].astype(np.int64)

@@ -42,9 +42,9 @@ OURS: Mapping[Family, tuple[str, ...]] = {
     "proportion": ("stats", "evidence/contenders_intervals.py"),
     "mean": ("stats", "evidence/contenders_intervals.py"),
     "judging": ("metrics", "stats"),
-    "clustering": ("tabular", "metrics", "evidence/contenders_clustering.py"),
+    "clustering": ("tabular", "evidence/contenders_clustering.py"),
     "drift": ("tabular", "evidence/contenders_drift.py"),
-    "recommendation": ("recommend", "metrics", "evidence/contenders_recommend.py"),
+    "recommendation": ("recommend", "evidence/contenders_recommend.py"),
 }
 PACKAGES = {  # origin: distributions whose version decides its numbers
     "breadth": ("numpy", "scipy", "numba", "scikit-learn"),
