@@ -174,7 +174,7 @@ def _of_lists(problem: Problem, rows: NDArray, items: NDArray) -> dict[str, floa
     """What lists of items are worth, means over the users of whom something is hidden.
 
         NDCG@10     of an item that was hidden 1 / log2(1 + place), over the most that so many hidden ones can give
-        recall@10   share of the hidden ones that are in the list, of at most TOP
+        recall@10   share of the hidden ones that are in the list
         coverage    share of all items that are in any list
 
     References: Järvelin & Kekäläinen 2002, section 2.3, with gain 1 (NDCG).
@@ -187,11 +187,11 @@ def _of_lists(problem: Problem, rows: NDArray, items: NDArray) -> dict[str, floa
     hidden = np.zeros((len(users), n_items + 1), bool)  # the last column stands for no item
     hidden[row, rows[:, 1].astype(np.int64)] = True
     hit = np.take_along_axis(hidden, np.where(items < 0, n_items, items), axis=1)
-    most = np.minimum(hidden.sum(axis=1), TOP)
+    count = hidden.sum(axis=1)
     discount = 1 / np.log2(np.arange(2, TOP + 2))
     return {
-        "NDCG@10": float((hit @ discount / np.cumsum(discount)[most - 1]).mean()),
-        "recall@10": float((hit.sum(axis=1) / most).mean()),
+        "NDCG@10": float((hit @ discount / np.cumsum(discount)[np.minimum(count, TOP) - 1]).mean()),
+        "recall@10": float((hit.sum(axis=1) / count).mean()),
         "coverage": np.unique(items[items >= 0]).size / n_items,
     }
 
