@@ -6,6 +6,8 @@ from breadth.tabular.cluster import KMeans
 from breadth.tabular.diagnostics import diagnose
 from breadth.tabular.discriminant import LinearDiscriminantAnalysis
 from breadth.tabular.drift import ADWIN, DDM, EDDM, PageHinkley, WindowTest
+from breadth.tabular.gaussian_process import GaussianProcessRegressor
+from breadth.tabular.gaussian_process_classifier import GaussianProcessClassifier
 from breadth.tabular.kernel import (
     IndefiniteKernelWarning,
     check_psd,
@@ -25,6 +27,18 @@ from breadth.tabular.naive_bayes_categories import CategoricalNB
 from breadth.tabular.naive_bayes_counts import ComplementNB, MultinomialNB
 from breadth.tabular.neighbors import KNeighborsClassifier
 from breadth.tabular.quadratic_discriminant import QuadraticDiscriminantAnalysis
+from breadth.tabular.selection import SelectKBest
+from breadth.tabular.selection_embedded import SelectFromModel
+from breadth.tabular.selection_scores import (
+    chi2,
+    f_classif,
+    f_regression,
+    mutual_info_classif,
+    mutual_info_regression,
+    r_regression,
+)
+from breadth.tabular.selection_stability import StabilitySelection
+from breadth.tabular.selection_wrappers import RFE, SequentialFeatureSelector
 from breadth.tabular.svm import SVC
 from breadth.tabular.trees.boosting import GradientBoostingClassifier, GradientBoostingRegressor
 from breadth.tabular.trees.forest import RandomForestClassifier, RandomForestRegressor
@@ -34,6 +48,7 @@ __all__ = [
     "ADWIN",
     "DDM",
     "EDDM",
+    "RFE",
     "SVC",
     "AdaBoostClassifier",
     "BaggingClassifier",
@@ -44,6 +59,8 @@ __all__ = [
     "DecisionTreeClassifier",
     "DecisionTreeRegressor",
     "GaussianNB",
+    "GaussianProcessClassifier",
+    "GaussianProcessRegressor",
     "GradientBoostingClassifier",
     "GradientBoostingRegressor",
     "IndefiniteKernelWarning",
@@ -60,11 +77,21 @@ __all__ = [
     "QuadraticDiscriminantAnalysis",
     "RandomForestClassifier",
     "RandomForestRegressor",
+    "SelectFromModel",
+    "SelectKBest",
+    "SequentialFeatureSelector",
+    "StabilitySelection",
     "WindowTest",
     "check_psd",
+    "chi2",
     "diagnose",
+    "f_classif",
+    "f_regression",
     "linear_kernel",
+    "mutual_info_classif",
+    "mutual_info_regression",
     "polynomial_kernel",
+    "r_regression",
     "rbf_kernel",
     "sigmoid_kernel",
 ]
