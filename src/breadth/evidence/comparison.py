@@ -22,6 +22,7 @@ NAMES: Mapping[str, str] = {  # comparison: its question, so that a list of them
     "boosting": "Which gradient boosting predicts best, and at what cost?",
     "trees": "What do more trees buy: overfitting, accuracy, and how much is left to read?",
     "classifiers": "Which kind of classifier suits this table?",
+    "kernels": "Which kernel suits this table, in a support vector machine, ridge regression or Gaussian process?",
     "regressors": "Which kind of regressor suits this table?",
     "tokenizers": "Which tokenizer makes the shortest sequences of this text, and at what cost?",
     "ann": "Which vector index finds the nearest neighbours, and how fast?",

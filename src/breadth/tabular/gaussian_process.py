@@ -13,7 +13,10 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Kernel
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from breadth.tabular.blas import one_thread
 from breadth.tabular.marginal_likelihood import Optimizer, choose_hyperparameters, gaussian_likelihood
+
+FEW_ROWS = 1500  # matrices up to which threads cost more than they save: numpy's and scipy's BLAS keep a pool each
 
 
 class GaussianProcessRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -120,26 +123,27 @@ class GaussianProcessRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             y = (y - self._y_train_mean) / self._y_train_std
         self.X_train_ = np.copy(X) if self.copy_X_train else X
         self.y_train_ = y.copy() if self.copy_X_train else y
-        if self.optimizer is not None and self.kernel_.n_dims > 0:
-            self.log_marginal_likelihood_value_ = choose_hyperparameters(
-                lambda theta: self.log_marginal_likelihood(theta, eval_gradient=True, clone_kernel=False),
-                self.kernel_,
-                optimizer=self.optimizer,
-                n_restarts=self.n_restarts_optimizer,
-                random=check_random_state(self.random_state),
-            )
-        else:
-            self.log_marginal_likelihood_value_ = self.log_marginal_likelihood(self.kernel_.theta)
-        K = self.kernel_(self.X_train_)
-        K[np.diag_indices_from(K)] += self._noise
-        try:
-            self.L_ = scipy.linalg.cholesky(K, lower=True, check_finite=False, overwrite_a=True)
-        except np.linalg.LinAlgError:
-            raise np.linalg.LinAlgError(
-                f"the matrix of the kernel {self.kernel_} plus alpha is not positive definite: raise alpha "
-                f"(now {self.alpha!r}), or add a WhiteKernel; equal rows with different y need one of them"
-            ) from None
-        self.alpha_ = scipy.linalg.cho_solve((self.L_, True), self.y_train_, check_finite=False)
+        with one_thread(when=len(y) <= FEW_ROWS):
+            if self.optimizer is not None and self.kernel_.n_dims > 0:
+                self.log_marginal_likelihood_value_ = choose_hyperparameters(
+                    lambda theta: self.log_marginal_likelihood(theta, eval_gradient=True, clone_kernel=False),
+                    self.kernel_,
+                    optimizer=self.optimizer,
+                    n_restarts=self.n_restarts_optimizer,
+                    random=check_random_state(self.random_state),
+                )
+            else:
+                self.log_marginal_likelihood_value_ = self.log_marginal_likelihood(self.kernel_.theta)
+            K = self.kernel_(self.X_train_)
+            K[np.diag_indices_from(K)] += self._noise
+            try:
+                self.L_ = scipy.linalg.cholesky(K, lower=True, check_finite=False, overwrite_a=True)
+            except np.linalg.LinAlgError:
+                raise np.linalg.LinAlgError(
+                    f"the matrix of the kernel {self.kernel_} plus alpha is not positive definite: raise alpha "
+                    f"(now {self.alpha!r}), or add a WhiteKernel; equal rows with different y need one of them"
+                ) from None
+            self.alpha_ = scipy.linalg.cho_solve((self.L_, True), self.y_train_, check_finite=False)
         return self
 
     def log_marginal_likelihood(

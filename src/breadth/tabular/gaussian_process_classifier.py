@@ -14,7 +14,8 @@ from sklearn.gaussian_process.kernels import CompoundKernel, Kernel
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from breadth.tabular.gaussian_process import _kinds, default_kernel
+from breadth.tabular.blas import one_thread
+from breadth.tabular.gaussian_process import FEW_ROWS, _kinds, default_kernel
 from breadth.tabular.labels import class_codes
 from breadth.tabular.marginal_likelihood import Optimizer, choose_hyperparameters
 
@@ -113,20 +114,21 @@ class GaussianProcessClassifier(ClassifierMixin, BaseEstimator):
         self.X_train_ = np.copy(X) if self.copy_X_train else X
         random = check_random_state(self.random_state)
         self._parts = []
-        for c in [1] if self.n_classes_ == 2 else range(self.n_classes_):
-            part = _Binary(
-                clone(first), self.X_train_, (codes == c).astype(float), self.max_iter_predict, self.warm_start
-            )
-            if self.optimizer is not None and part.kernel.n_dims > 0:
-                part.value = choose_hyperparameters(
-                    lambda theta, part=part: part.likelihood(theta, gradient=True),
-                    part.kernel,
-                    optimizer=self.optimizer,
-                    n_restarts=self.n_restarts_optimizer,
-                    random=random,
+        with one_thread(when=len(codes) <= FEW_ROWS):
+            for c in [1] if self.n_classes_ == 2 else range(self.n_classes_):
+                part = _Binary(
+                    clone(first), self.X_train_, (codes == c).astype(float), self.max_iter_predict, self.warm_start
                 )
-            part.settle()
-            self._parts.append(part)
+                if self.optimizer is not None and part.kernel.n_dims > 0:
+                    part.value = choose_hyperparameters(
+                        lambda theta, part=part: part.likelihood(theta, gradient=True),
+                        part.kernel,
+                        optimizer=self.optimizer,
+                        n_restarts=self.n_restarts_optimizer,
+                        random=random,
+                    )
+                part.settle()
+                self._parts.append(part)
         one = len(self._parts) == 1
         self.kernel_ = self._parts[0].kernel if one else CompoundKernel([part.kernel for part in self._parts])
         self.log_marginal_likelihood_value_ = float(np.mean([part.value for part in self._parts]))

@@ -250,15 +250,23 @@ def kernel_between(
     return pairwise_kernels(X, Y, metric=kernel, filter_params=True, gamma=gamma, degree=degree, coef0=coef0)
 
 
-def warn_of_indefinite(X: Any, kernel: Any, *, gamma: float | None, degree: float, coef0: float) -> None:
-    """Look at some rows' Gram matrix where the kernel may not be one: a part that is indefinite proves it of all."""
+def warn_of_indefinite(
+    X: Any, kernel: Any, *, gamma: float | None, degree: float, coef0: float, centred: bool = False
+) -> None:
+    """Look at some rows' Gram matrix where the kernel may not be one: a part that is indefinite proves it of all.
+
+    Coefficients that sum to 0, as those of support vectors do, meet the matrix centred alone.
+    """
     doubtful = kernel == "sigmoid" or (
         kernel in ("poly", "polynomial") and (coef0 < 0 or (degree != int(degree) and coef0 == 0))
     )
     if doubtful:
         rows = np.unique(np.linspace(0, X.shape[0] - 1, _SAMPLE_ROWS).astype(int))
         K = kernel_between(X[rows], None, kernel, gamma=gamma, degree=degree, coef0=coef0)
-        check_psd(K, name=f"the {kernel} kernel's matrix of {len(rows)} training rows")
+        if centred:
+            mean = K.mean(axis=0)
+            K = K - mean - mean[:, None] + mean.mean()
+        check_psd(K, name=f"the {kernel} kernel's {'centred ' * centred}matrix of {len(rows)} training rows")
 
 
 def square_or_raise(K: Any) -> None:

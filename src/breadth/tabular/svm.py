@@ -177,7 +177,7 @@ class SVC(ClassifierMixin, BaseEstimator):
                 "remove its rows, or weigh them"
             )
         self._gamma = resolve_gamma(self.gamma, X, self.kernel)
-        warn_of_indefinite(X, self.kernel, gamma=self._gamma, degree=self.degree, coef0=self.coef0)
+        warn_of_indefinite(X, self.kernel, gamma=self._gamma, degree=self.degree, coef0=self.coef0, centred=True)
         self.shape_fit_ = X.shape
         rows = training_rows(X, self)
         pairs = list(combinations(range(n_classes), 2))
