@@ -34,6 +34,8 @@ NAMES: Mapping[str, str] = {  # comparison: its question, so that a list of them
     "initialisation": "Which first weights let a deep network learn?",
     "activations": "Which activation suits this table?",
     "depth-or-width": "With so many parameters, is it better to be deep or wide?",
+    "selection": "Which selection of columns keeps out noise, and does the model predict better for it?",
+    "generative-vs-discriminative": "Do models of the columns beat models of the classes where rows are few?",
     "imbalance-losses": "Which loss learns the rare classes when some are rare in training?",
     "noisy-labels": "Which loss is misled least by wrong labels in training?",
     "architectures": "Which architecture suits small images, and what is its bias worth when rows are few?",
