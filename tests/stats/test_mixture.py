@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from breadth.stats.distributions import Normal, cross_check
-from breadth.stats.em import component_log_densities, expectation_maximisation
+from breadth.stats.em import em_loop, expectation_maximisation
+from breadth.stats.em_gaussian import Whiten, by_products, component_log_densities, pass_over
 from breadth.stats.mixture import NormalMixture
 
 
@@ -202,6 +203,95 @@ def test_a_fit_finds_the_planted_components():
     assert_array_equal(law.means, again.means)
     one = NormalMixture.fit(x[:, 0], 1, weight=np.arange(900) % 2)
     assert_allclose(one.means[0, 0], x[1::2, 0].mean(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+@pytest.mark.parametrize(("n", "d", "k"), [(1, 1, 1), (257, 3, 2), (1000, 17, 5), (300, 48, 9), (40, 6, 300)])
+def test_the_compiled_pass_equals_matrix_products(n, d, k, diagonal):
+    rng = np.random.default_rng(0)
+    rows, w, means = rng.normal(size=(n, d)), rng.exponential(size=n), 3 * rng.normal(size=(k, d))
+    factors = np.tril(0.2 * rng.normal(size=(k, d, d))) + np.eye(d)
+    whiten = Whiten(means, rng.uniform(0.5, 2, (k, d)) if diagonal else np.abs(factors))
+    log_weights = np.log(rng.dirichlet(np.ones(k)))
+    log_weights[-1] = -np.inf if k > 1 else 0.0  # an empty component
+    ours, plain = (f(rows, w, whiten, log_weights) for f in (pass_over, by_products))
+    for name, a, b in zip(ours._fields, ours, plain, strict=True):
+        assert_allclose(a, b, rtol=1e-10, atol=1e-10 * (np.abs(b).max() + 1e-300), err_msg=name)  # order of sums
+
+
+def bernoulli_mixture(x):
+    """E and M step of a mixture of independent coins, shape (n, d): parameters are (shares, probabilities)."""
+
+    def e_step(p):
+        shares, theta = p
+        joint = np.log(shares) + x @ np.log(theta).T + (1 - x) @ np.log1p(-theta).T
+        total = np.logaddexp.reduce(joint, axis=1)
+        return float(total.sum()), np.exp(joint - total[:, None])
+
+    def m_step(p, r):
+        return r.mean(0), (r.T @ x + 1e-12) / (r.sum(0)[:, None] + 2e-12)
+
+    return e_step, m_step
+
+
+def test_the_loop_serves_other_models_and_finds_their_planted_parameters():
+    rng = np.random.default_rng(0)
+    theta = np.array([[0.9, 0.8, 0.1, 0.2, 0.9], [0.1, 0.3, 0.8, 0.9, 0.2]])
+    label = (rng.random(4000) < 0.3).astype(int)
+    x = (rng.random((4000, 5)) < theta[label]).astype(float)
+    start = (np.array([0.5, 0.5]), rng.uniform(0.3, 0.7, (2, 5)))
+    run = em_loop(start, *bernoulli_mixture(x), tol=1e-6, max_iter=500)
+    shares, found = run.parameters
+    order = np.argsort(-shares)
+    assert run.converged and len(run.log_likelihoods) == run.n_iter + 1
+    assert (np.diff(run.log_likelihoods) >= -1e-9 * abs(run.log_likelihoods[0])).all()
+    # five standard errors of a share in the smaller group
+    assert_allclose(found[order], theta, atol=5 * 0.5 / np.sqrt(1200))
+    assert_allclose(np.sort(shares), [0.3, 0.7], atol=0.05)
+
+
+def test_the_loop_equals_a_plain_loop_over_exponential_laws():
+    rng = np.random.default_rng(1)
+    x = np.concatenate([rng.exponential(1.0, 300), rng.exponential(9.0, 200)])
+
+    def e_step(p):
+        joint = np.log(p[0]) + np.log(p[1]) - x[:, None] * p[1]
+        total = np.logaddexp.reduce(joint, axis=1)
+        return float(total.sum()), np.exp(joint - total[:, None])
+
+    def m_step(p, r):
+        return r.mean(0), r.sum(0) / (r.T @ x)
+
+    run = em_loop((np.array([0.5, 0.5]), np.array([2.0, 0.05])), e_step, m_step, tol=0, max_iter=20)
+    share, rate = [0.5, 0.5], [2.0, 0.05]
+    for _ in range(20):
+        density = np.array([[s * q * np.exp(-q * v) for s, q in zip(share, rate, strict=True)] for v in x])
+        r = density / density.sum(1, keepdims=True)
+        share, rate = r.mean(0), r.sum(0) / (r * x[:, None]).sum(0)
+    assert_allclose(run.parameters[0], share, rtol=1e-12)  # sums in another order, and logs
+    assert_allclose(run.parameters[1], rate, rtol=1e-12)
+    assert not run.converged and run.n_iter == 20
+
+
+def test_the_loop_says_when_steps_are_not_of_one_model():
+    x = (np.random.default_rng(0).random((50, 3)) < 0.4).astype(float)
+    e_step, m_step = bernoulli_mixture(x)
+    start = (np.array([0.5, 0.5]), np.random.default_rng(1).uniform(0.2, 0.8, (2, 3)))
+
+    def wrong(p, r):
+        return m_step(p, r)[0], np.full((2, 3), 0.99)
+
+    with pytest.raises(ValueError, match=r"the log-likelihood went from .* in step \d+: m_step must maximise"):
+        em_loop(start, e_step, wrong)
+    assert em_loop(start, e_step, wrong, fall=None, max_iter=3).n_iter <= 3
+    with pytest.raises(ValueError, match="to nan in step 1"):
+        em_loop(1.0, lambda p: (np.nan, None), lambda p, s: p)
+    assert em_loop(start, e_step, m_step, max_iter=0).parameters is start
+    assert em_loop(start, e_step, m_step, tol=np.inf).n_iter == 2
+    with pytest.raises(ValueError, match="tol must be >= 0"):
+        em_loop(start, e_step, m_step, tol=-1)
+    with pytest.raises(ValueError, match="max_iter must be >= 0"):
+        em_loop(start, e_step, m_step, max_iter=-1)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         total_variation,
     )
     from breadth.stats.eigen import lanczos, low_rank_approximation, power_iteration, qr_algorithm
-    from breadth.stats.em import expectation_maximisation
+    from breadth.stats.em import em_loop, expectation_maximisation
     from breadth.stats.estimation import (
         likelihood_ratio_test,
         log_likelihood,
@@ -89,6 +89,7 @@ __all__ = [
     "distance_correlation",
     "distance_correlation_test",
     "effective_sample_size",
+    "em_loop",
     "empirical_risk",
     "entropy",
     "expectation_maximisation",
@@ -198,7 +199,7 @@ _MODULES = {
         "power_iteration",
         "qr_algorithm",
     ),
-    "em": ("expectation_maximisation",),
+    "em": ("em_loop", "expectation_maximisation"),
     "estimation": (
         "likelihood_ratio_test",
         "log_likelihood",

@@ -1,23 +1,18 @@
-"""Expectation maximisation for Gaussian mixtures, one pass over the rows a step.
-
-A step whitens a block of rows by every component at once (one matrix product with the inverse Cholesky factors), which
-gives both the log-densities and, weighted by the responsibilities, the sums of the next means and covariances: second
-moments about the old means in the old widths, where nothing large cancels.
-"""
+"""Expectation maximisation: the loop for any model, and Gaussian mixtures by it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from breadth.stats.distributions.saddle_point import HALF_LOG_TWO_PI
+from breadth.stats.em_gaussian import CovarianceType, MixtureSteps
 
 Floats = NDArray[np.float64]
-CovarianceType = Literal["full", "tied", "diag", "spherical"]
-_BLOCK_NUMBERS = 2**17  # whitened numbers at a time: 1 MB, which stays in cache
+P = TypeVar("P")
+S = TypeVar("S")
 
 
 class EMFit(NamedTuple):
@@ -32,23 +27,75 @@ class EMFit(NamedTuple):
     covariance_type: CovarianceType
 
 
-@dataclass(slots=True)
-class _Parameters:
-    """In the units of standardised columns."""
+class EMRun(NamedTuple, Generic[P]):
+    """Where a loop of E and M steps stopped."""
 
-    weights: Floats  # (k,)
-    means: Floats  # (k, d)
-    covariances: Floats  # (k, d, d), or (k, d) of variances where they are diagonal
-    factors: Floats  # Cholesky factors (k, d, d), or standard deviations (k, d)
+    parameters: P
+    log_likelihoods: Floats  # of the parameters before each step and of the last ones, (n_iter + 1,)
+    converged: bool
+    n_iter: int
 
 
-class _Sums(NamedTuple):
-    """What a pass over the rows gives."""
+def em_loop(
+    parameters: P,
+    e_step: Callable[[P], tuple[float, S]],
+    m_step: Callable[[P, S], P],
+    *,
+    tol: float = 1e-6,
+    max_iter: int = 100,
+    fall: float | None = 1e-8,
+    before: float = -np.inf,
+) -> EMRun[P]:
+    """Raise the log-likelihood log p(x | theta) of a model with hidden z by turns of E and M steps.
 
-    log_likelihood: float
-    mass: Floats  # responsibilities summed, (k,)
-    first: Floats  # of whitened deviations, (k, d)
-    second: Floats  # of their products, (k, d, d), or of their squares, (k, d)
+    E: the expected sufficient statistics under p(z | x, theta_t). M: theta_(t+1) = argmax of E[log p(x, z | theta)].
+    Each turn raises the log-likelihood or leaves it, which is checked.
+
+    Args:
+        parameters: theta_0, of any type.
+        e_step: theta -> log p(x | theta) and the statistics that m_step wants.
+        m_step: theta and those statistics -> next theta.
+        tol: a gain in log-likelihood below which the step that follows is the last, >= 0.
+        max_iter: most steps, >= 0.
+        fall: largest fall, relative to the log-likelihood's size, that counts as rounding; None lets it fall, for an M
+            step that also shrinks its parameters.
+        before: log-likelihood before the start, where a run goes on.
+
+    Returns:
+        Parameters, their log-likelihoods step by step, whether the gain fell below tol, and steps taken.
+
+    Raises:
+        ValueError: if the log-likelihood falls or is NaN (the steps are then not those of one model), or an argument
+            is out of range.
+
+    Cost: n_iter + 1 E steps and n_iter M steps.
+    References: Dempster, Laird & Rubin 1977, JRSS B 39(1), section 2 and theorem 1; Bishop 2006, Pattern Recognition
+        and Machine Learning, section 9.3.
+    Peer: mixtures of Bernoulli and of exponential laws by plain loops, 1e-12 (B); sklearn.mixture.GaussianMixture (A).
+    In production: use it for a model of your own; `expectation_maximisation` and `breadth.tabular.GaussianMixture` are
+        Gaussian mixtures by it.
+    """
+    if not tol >= 0:
+        raise ValueError(f"tol must be >= 0, got {tol!r}")
+    if max_iter < 0:
+        raise ValueError(f"max_iter must be >= 0, got {max_iter!r}")
+    now, sums = e_step(parameters)
+    history = [now]
+    converged = False
+    for _ in range(max_iter):
+        parameters = m_step(parameters, sums)
+        converged = abs(now - before) < tol
+        before = now
+        now, sums = e_step(parameters)
+        history.append(now)
+        if np.isnan(now) or (fall is not None and now < before - fall * max(1.0, abs(before))):
+            raise ValueError(
+                f"the log-likelihood went from {before!r} to {now!r} in step {len(history) - 1}: m_step must maximise "
+                "the expectation that e_step took, of the same model; fall=None allows it to fall"
+            )
+        if converged:
+            break
+    return EMRun(parameters, np.array(history), converged, len(history) - 1)
 
 
 def expectation_maximisation(
@@ -75,7 +122,7 @@ def expectation_maximisation(
             and 1, say.
         covariance_type: "full", "tied" (one for all components), "diag" or "spherical".
         weight: of rows, >= 0 with a positive sum, shape (n,). None means 1.
-        tol: gain in log-likelihood, per unit of weight, below which it has converged.
+        tol: gain in log-likelihood, per unit of weight, below which it has converged; the step after that is the last.
         max_iter: most steps, >= 1.
         min_variance: least variance in any direction, where columns are scaled to variance 1 (constant ones stay;
             spherical: to 1 on average); 0 for none.
@@ -83,7 +130,7 @@ def expectation_maximisation(
             little where it is comparable with a variance.
 
     Returns:
-        Mixture, log-likelihood before every step and at the end, and whether the last gain was below tol.
+        Mixture, log-likelihood before every step and at the end, and whether a gain was below tol.
 
     Raises:
         ValueError: if an argument is out of range, or a covariance is singular under min_variance=0.
@@ -96,204 +143,16 @@ def expectation_maximisation(
     """
     rows, w, r = _checked(x, weight, responsibilities)
     _check_options(covariance_type, tol, max_iter, min_variance, reg_covar)
-    centre = w @ rows / w.sum()
-    rows = rows - centre
-    variances = w @ rows**2 / w.sum()
-    if covariance_type == "spherical":  # columns scaled apart would not stay spherical
-        variances = np.full_like(variances, variances.mean())
-    scale = np.sqrt(variances)
-    scale = np.where(scale > 1e-14 * np.abs(centre), scale, 1.0)
-    rows /= scale
-    ridge = reg_covar / scale**2
-    total = w.sum()
-    from_units = -float(np.log(scale).sum()) * total
-    parameters = _bounded(*_start(rows, w[:, None] * r, covariance_type), covariance_type, min_variance, ridge)
-    history = []
-    converged = False
-    sums = _pass(rows, w, parameters)
-    for _ in range(max_iter):
-        history.append(sums.log_likelihood + from_units)
-        weights, means, covariances = _maximise(sums, parameters)
-        parameters = _bounded(weights, means, covariances, sums.mass, covariance_type, min_variance, ridge)
-        sums = _pass(rows, w, parameters)
-        if abs(sums.log_likelihood + from_units - history[-1]) < tol * total:
-            converged = True
-            break
-    history.append(sums.log_likelihood + from_units)
-    means = parameters.means * scale + centre
-    c = parameters.covariances
-    covariances = c * np.outer(scale, scale) if c.ndim == 3 else c * scale**2
+    steps = MixtureSteps(rows, w, covariance_type, min_variance=min_variance, reg_covar=reg_covar)
+    run = em_loop(steps.start(r), steps.e_step, steps.m_step, tol=tol * float(w.sum()), max_iter=max_iter, fall=None)
+    means, covariances = steps.in_units(run.parameters)
     if covariance_type == "tied":
         covariances = covariances[0]
     if covariance_type == "spherical":
         covariances = covariances[:, 0]
     return EMFit(
-        parameters.weights, means, covariances, np.array(history), converged, len(history) - 1, covariance_type
+        run.parameters.weights, means, covariances, run.log_likelihoods, run.converged, run.n_iter, covariance_type
     )
-
-
-def component_log_densities(x: Floats, means: Floats, factors: Floats) -> Floats:
-    """log N(x_i; mu_k, L_k L_k') for rows (n, d), means (k, d) and Cholesky factors (k, d, d) or deviations (k, d).
-
-    Args:
-        x: rows, shape (n, d).
-        means: shape (k, d).
-        factors: lower triangular, shape (k, d, d), or standard deviations, shape (k, d).
-
-    Returns:
-        Log-densities, shape (n, k).
-
-    Cost: 2 n k d^2 operations as matrix products.
-    References: Bishop 2006, eq. 2.43.
-    Peer: scipy.stats.multivariate_normal.logpdf, 1e-10 (A).
-    """
-    centre = means.mean(0)  # products with the inverse factors are of deviations, not of a common offset
-    whiten = _Whiten(means - centre, factors)
-    out = np.empty((len(x), len(means)))
-    for block in _blocks(len(x), means.size):
-        z = whiten(x[block] - centre)
-        out[block] = whiten.log_density(z)
-    return out
-
-
-class _Whiten:
-    """L_k^-1 (x - mu_k) for every component at once."""
-
-    def __init__(self, means: Floats, factors: Floats):
-        self.k, self.d = means.shape
-        self.diagonal = factors.ndim == 2
-        if self.diagonal:
-            self.inverse = 1 / factors
-            log_det = np.log(factors).sum(1)
-            self.means = means
-        else:
-            inverse = np.linalg.inv(factors)  # (k, d, d), lower
-            self.inverse = np.ascontiguousarray(inverse.transpose(2, 0, 1).reshape(self.d, -1))  # (d, k d)
-            log_det = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1)
-            self.offset = np.einsum("kij,kj->ki", inverse, means).reshape(-1)
-        self.log_constant = -log_det - self.d * HALF_LOG_TWO_PI
-        self.per_component = np.repeat(np.eye(self.k), self.d, axis=0)  # (k d, k)
-
-    def __call__(self, rows: Floats) -> Floats:
-        """(b, k, d)."""
-        if self.diagonal:
-            return (rows[:, None, :] - self.means) * self.inverse
-        z = rows @ self.inverse
-        z -= self.offset
-        return z.reshape(-1, self.k, self.d)
-
-    def log_density(self, z: Floats) -> Floats:
-        """(b, k)."""
-        squares = (z * z).reshape(len(z), -1) @ self.per_component  # a product with ones: short rows sum slowly
-        return self.log_constant - 0.5 * squares
-
-
-def _pass(rows: Floats, w: Floats, p: _Parameters) -> _Sums:
-    """E step and the sums of the M step, block by block."""
-    whiten = _Whiten(p.means, p.factors)
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(p.weights)
-    log_likelihood = 0.0
-    mass, first, second = np.zeros(len(p.weights)), np.zeros_like(p.means), np.zeros_like(p.covariances)
-    for block in _blocks(len(rows), p.means.size):
-        z = whiten(rows[block])  # (b, k, d)
-        r = whiten.log_density(z)
-        r += log_weights
-        top = r.max(1, keepdims=True)
-        r -= top
-        np.exp(r, out=r)
-        share = r.sum(1, keepdims=True)
-        log_likelihood += float(w[block] @ (top + np.log(share))[:, 0])
-        r *= w[block, None] / share
-        mass += r.sum(0)
-        weighted = z * r[:, :, None]
-        first += (np.ones(len(r)) @ weighted.reshape(len(r), -1)).reshape(first.shape)
-        if whiten.diagonal:
-            second += np.einsum("bkd,bkd->kd", weighted, z)
-        else:
-            second += weighted.transpose(1, 2, 0) @ z.transpose(1, 0, 2)
-    return _Sums(log_likelihood, mass, first, second)
-
-
-def _maximise(sums: _Sums, p: _Parameters) -> tuple[Floats, Floats, Floats]:
-    """Weights, means and covariances from sums about the old means in the old widths."""
-    empty = sums.mass <= 0  # no row is its: any parameters are as good, it keeps its own
-    mass = np.where(empty, 1.0, sums.mass)
-    shift = sums.first / mass[:, None]
-    if p.factors.ndim == 2:
-        means = p.means + shift * p.factors
-        covariances = (sums.second / mass[:, None] - shift**2) * p.factors**2
-        covariances = np.maximum(covariances, 0.0)
-        covariances[empty] = p.covariances[empty]
-    else:
-        means = p.means + np.einsum("kij,kj->ki", p.factors, shift)
-        inner = sums.second / mass[:, None, None] - shift[:, :, None] * shift[:, None, :]
-        covariances = p.factors @ inner @ p.factors.transpose(0, 2, 1)
-        covariances[empty] = p.covariances[empty]
-        covariances = (covariances + covariances.transpose(0, 2, 1)) / 2
-    return sums.mass / sums.mass.sum(), means, covariances
-
-
-def _start(rows: Floats, r: Floats, covariance_type: CovarianceType) -> tuple[Floats, Floats, Floats, Floats]:
-    """Weights, means, covariances and masses of given responsibilities, which already carry the rows' weights."""
-    mass = r.sum(0)
-    if not (mass > 0).all():
-        raise ValueError(f"responsibilities give component {int(np.argmin(mass))} no row; every one needs some")
-    means = r.T @ rows / mass[:, None]
-    deviations = [rows - m for m in means]
-    if covariance_type in ("diag", "spherical"):
-        covariances = np.array([r[:, k] @ d**2 / mass[k] for k, d in enumerate(deviations)])
-    else:
-        covariances = np.array([(d * r[:, k, None]).T @ d / mass[k] for k, d in enumerate(deviations)])
-    return mass / mass.sum(), means, covariances, mass
-
-
-def _bounded(
-    weights: Floats,
-    means: Floats,
-    covariances: Floats,
-    mass: Floats,
-    covariance_type: CovarianceType,
-    min_variance: float,
-    ridge: Floats,
-) -> _Parameters:
-    """The covariances of their type, with no variance below the bound, and their factors."""
-    if covariance_type == "tied":
-        covariances = np.broadcast_to(np.tensordot(mass, covariances, 1) / mass.sum(), covariances.shape)
-    if covariance_type == "spherical":
-        covariances = np.repeat(covariances.mean(1, keepdims=True), means.shape[1], axis=1)
-    if covariances.ndim == 2:
-        covariances = np.maximum(covariances + ridge, min_variance)
-        if not (covariances > 0).all():
-            raise ValueError(_singular(int(np.argmin(covariances.min(1)))))
-        return _Parameters(weights, means, covariances, np.sqrt(covariances))
-    covariances = covariances + np.diag(ridge)
-    if min_variance > 0:
-        values, vectors = np.linalg.eigh(covariances)
-        for k in np.flatnonzero(values[:, 0] < min_variance):
-            raised = vectors[k] * np.maximum(values[k], min_variance) @ vectors[k].T
-            covariances[k] = (raised + raised.T) / 2
-    factors = np.empty_like(covariances)
-    for k, c in enumerate(covariances):
-        try:
-            factors[k] = np.linalg.cholesky(c)
-        except np.linalg.LinAlgError:
-            raise ValueError(_singular(k)) from None
-        if (np.diag(factors[k]) ** 2 <= 1e-14 * np.diag(c)).any():  # what rounding let through
-            raise ValueError(_singular(k))
-    return _Parameters(weights, means, covariances, factors)
-
-
-def _singular(k: int) -> str:
-    return (
-        f"the covariance of component {k} is singular: it has contracted on too few rows, or columns determine each "
-        "other; set min_variance > 0, or fewer components"
-    )
-
-
-def _blocks(n: int, width: int) -> list[slice]:
-    size = max(64, _BLOCK_NUMBERS // width)
-    return [slice(i, min(i + size, n)) for i in range(0, n, size)]
 
 
 def _checked(x: ArrayLike, weight: ArrayLike | None, responsibilities: ArrayLike) -> tuple[Floats, Floats, Floats]:

@@ -11,7 +11,8 @@ from scipy.special import logsumexp, ndtr
 
 from breadth.stats.distributions.arguments import positive_number, whole_number
 from breadth.stats.distributions.protocol import Rng
-from breadth.stats.em import CovarianceType, EMFit, component_log_densities, expectation_maximisation
+from breadth.stats.em import EMFit, expectation_maximisation
+from breadth.stats.em_gaussian import CovarianceType, component_log_densities
 
 Floats = NDArray[np.float64]
 

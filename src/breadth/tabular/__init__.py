@@ -21,6 +21,7 @@ from breadth.tabular.kernel_ridge import KernelRidge
 from breadth.tabular.linear import LinearRegression
 from breadth.tabular.linear_svm import LinearSVC
 from breadth.tabular.logistic import LogisticRegression
+from breadth.tabular.mixture import GaussianMixture
 from breadth.tabular.naive_bayes import GaussianNB
 from breadth.tabular.naive_bayes_bernoulli import BernoulliNB
 from breadth.tabular.naive_bayes_categories import CategoricalNB
@@ -58,6 +59,7 @@ __all__ = [
     "ComplementNB",
     "DecisionTreeClassifier",
     "DecisionTreeRegressor",
+    "GaussianMixture",
     "GaussianNB",
     "GaussianProcessClassifier",
     "GaussianProcessRegressor",

@@ -106,7 +106,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         best: tuple[float, NDArray, NDArray, int] | None = None
         with announced(), one_thread(), _pool(self._n_threads()) as pool:
             for _ in range(1 if seeds is not None else n_init):
-                start = seeds if seeds is not None else _seed(rows, weight, self.n_clusters, self.init, random)
+                start = seeds
+                if start is None:
+                    start = rows[draw_seeds(rows, weight, self.n_clusters, self.init, random)]
                 run = _lloyd(rows, weight, start, self.max_iter, tolerance, pool)
                 if best is None or run[0] < best[0]:
                     best = run
@@ -227,12 +229,14 @@ def _from_own(rows: NDArray, centres: NDArray, labels: NDArray[np.int32]) -> NDA
     return out
 
 
-def _seed(rows: NDArray, weight: NDArray, k: int, init: object, random: np.random.RandomState) -> NDArray:
-    """Centres to start from, shape (k, p), drawn among the rows."""
+def draw_seeds(
+    rows: NDArray, weight: NDArray, k: int, init: object, random: np.random.RandomState
+) -> NDArray[np.int64]:
+    """Rows to start from, by index, shape (k,)."""
     n = len(rows)
     share = weight / weight.sum()
     if init == "random":
-        return rows[random.choice(n, size=k, replace=False, p=share)]
+        return random.choice(n, size=k, replace=False, p=share)
     square = np.einsum("ij,ij->i", rows, rows)
     chosen = np.empty(k, dtype=np.int64)
     chosen[0] = random.choice(n, p=share)
@@ -246,7 +250,7 @@ def _seed(rows: NDArray, weight: NDArray, k: int, init: object, random: np.rando
         potentials = closer @ weight
         best = int(potentials.argmin())
         potential, nearest, chosen[c] = potentials[best], closer[best], candidates[best]
-    return rows[chosen]
+    return chosen
 
 
 def _squares_from(rows: NDArray, square: NDArray, which: NDArray[np.int64]) -> NDArray:
