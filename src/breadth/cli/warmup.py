@@ -12,12 +12,16 @@ def warmup() -> None:
     import time
     from importlib.util import find_spec
 
+    from breadth.metrics.warmup import warmup as compile_metrics
+    from breadth.recommend.warmup import warmup as compile_recommend
+    from breadth.stats.warmup import warmup as compile_stats
     from breadth.tabular.warmup import warmup as compile_tabular
     from breadth.text.warmup import warmup as compile_text
     from breadth.vector.warmup import warmup as compile_vector
 
     began = time.perf_counter()
-    for compile_room in (compile_tabular, compile_text, compile_vector):
+    rooms = (compile_stats, compile_metrics, compile_tabular, compile_recommend, compile_text, compile_vector)
+    for compile_room in rooms:
         compile_room(print)
     if find_spec("torch"):
         from breadth.lm.warmup import warmup as compile_lm
