@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import _check_sample_weight
 
+from breadth.tabular.blas import one_thread
 from breadth.tabular.labels import class_codes
 
 FLOATS = (np.float64, np.float32)  # dtypes that are taken as they are; others become float64
@@ -22,18 +23,34 @@ def row_blocks(n_rows: int, n_columns: int) -> list[slice]:
     return [slice(start, start + step) for start in range(0, n_rows, step)]
 
 
-def sums_by_class(X: Any, codes: NDArray, weight: NDArray | None, n_classes: int) -> NDArray[np.float64]:
-    """Weighted sum of the rows of each class, float64 (classes, features), of dense or CSR rows."""
+def sums_by_class(
+    X: Any, codes: NDArray, weight: NDArray | None, n_classes: int, *, counts_for: str = ""
+) -> NDArray[np.float64]:
+    """Weighted sum of the rows of each class, float64 (classes, features), of dense or CSR rows.
+
+    Args:
+        X: shape (rows, features).
+        codes: class of each row.
+        weight: of each row; None means 1.
+        n_classes: how many there are.
+        counts_for: whose counts these are: a negative one is then an error that says so. "" takes any numbers.
+    """
     n, p = X.shape
     total = np.zeros((n_classes, p))
     if not sp.issparse(X):
         classes = np.arange(n_classes)[:, None]
-        for rows in row_blocks(n, p):
-            indicator = (codes[rows] == classes).astype(np.float64)  # (K, B)
-            if weight is not None:
-                indicator *= weight[rows]
-            total += indicator @ X[rows].astype(np.float64, copy=False)
+        with one_thread():  # a block is too little work to share
+            for rows in row_blocks(n, p):
+                block = X[rows]
+                if counts_for:
+                    check_counts(block, counts_for)
+                indicator = (codes[rows] == classes).astype(np.float64)  # (K, B)
+                if weight is not None:
+                    indicator *= weight[rows]
+                total += indicator @ block.astype(np.float64, copy=False)
         return total
+    if counts_for:
+        check_counts(X, counts_for)
     step = max(1, int(n * _CHUNK_ENTRIES / max(X.nnz, _CHUNK_ENTRIES)))
     for start in range(0, n, step):
         part = X[start : start + step] if step < n else X
@@ -137,7 +154,8 @@ def linear_joint(X: Any, weights: NDArray, constant: NDArray) -> NDArray[np.floa
     if sp.issparse(X):
         return np.ascontiguousarray((X @ np.ascontiguousarray(weights.T) + constant).T)
     joint = np.empty((len(weights), len(X)))
-    for rows in row_blocks(*X.shape):
-        joint[:, rows] = weights @ X[rows].astype(np.float64, copy=False).T
+    with one_thread():
+        for rows in row_blocks(*X.shape):
+            joint[:, rows] = weights @ X[rows].astype(np.float64, copy=False).T
     joint += constant[:, None]
     return joint

@@ -11,8 +11,11 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from breadth.tabular.blas import one_thread
 from breadth.tabular.labels import class_codes
 from breadth.tabular.scatter import class_means, covariance, triangle
+
+NARROW = 256  # columns below which a block of rows is too little work for two threads of BLAS
 
 
 class LinearDiscriminantAnalysis(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator):
@@ -110,12 +113,21 @@ class LinearDiscriminantAnalysis(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
             )
         self._n_features_out = most if self.n_components is None else int(self.n_components)
 
+        with one_thread(when=X.shape[1] < NARROW):
+            coef, intercept = self._solve(X, codes, counts)
+        if n_classes == 2:
+            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        self.coef_, self.intercept_ = coef, intercept
+        return self
+
+    def _solve(self, X: NDArray, codes: NDArray, counts: NDArray) -> tuple[NDArray, NDArray]:
+        """Coefficients and intercepts of every class."""
         self.means_ = class_means(X, codes, counts)
         with np.errstate(divide="ignore"):
             log_prior = np.log(self.priors_)
         if self.solver != "svd" or self.store_covariance:
             self.covariance_ = np.zeros((X.shape[1], X.shape[1]))
-            for k in range(n_classes):
+            for k in range(len(counts)):
                 self.covariance_ += self.priors_[k] * covariance(X[codes == k], self.shrinkage)[0]
         if self.solver == "svd":
             coef, intercept = self._solve_svd(X, codes)
@@ -125,11 +137,7 @@ class LinearDiscriminantAnalysis(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         else:
             coef = self._solve_eigen(X)
             intercept = -0.5 * np.einsum("kj,kj->k", self.means_, coef)
-        intercept = intercept + log_prior
-        if n_classes == 2:
-            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        self.coef_, self.intercept_ = coef, intercept
-        return self
+        return coef, intercept + log_prior
 
     def _solve_svd(self, X: NDArray, codes: NDArray) -> tuple[NDArray, NDArray]:
         n, n_classes = len(X), len(self.classes_)

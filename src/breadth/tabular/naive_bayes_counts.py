@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from breadth.tabular.class_counts import (
     FLOATS,
-    check_counts,
     check_prior,
     check_smoothing,
     codes_among,
@@ -104,10 +103,10 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):
         self.feature_count_ = np.zeros((len(classes), self.n_features_in_))
 
     def _absorb(self, X: Any, y: NDArray, sample_weight: ArrayLike | None) -> Self:
-        check_counts(X, "MultinomialNB")
         codes = codes_among(y, self.classes_)
-        weight, self.class_count_ = counted(codes, X, sample_weight, self.class_count_)
-        self.feature_count_ += sums_by_class(X, codes, weight, len(self.classes_))
+        weight, class_count = counted(codes, X, sample_weight, self.class_count_)
+        sums = sums_by_class(X, codes, weight, len(self.classes_), counts_for="MultinomialNB")
+        self.class_count_, self.feature_count_ = class_count, self.feature_count_ + sums
         self.class_log_prior_ = log_prior(self.class_count_, self.fit_prior, self.class_prior)
         smoothed = self.feature_count_ + np.asarray(self.alpha, dtype=np.float64)
         logs = log_of_counts(smoothed, self.classes_, self.class_log_prior_, "never occurs in")
@@ -222,10 +221,10 @@ class ComplementNB(ClassifierMixin, BaseEstimator):
         self.feature_count_ = np.zeros((len(classes), self.n_features_in_))
 
     def _absorb(self, X: Any, y: NDArray, sample_weight: ArrayLike | None) -> Self:
-        check_counts(X, "ComplementNB")
         codes = codes_among(y, self.classes_)
-        weight, self.class_count_ = counted(codes, X, sample_weight, self.class_count_)
-        self.feature_count_ += sums_by_class(X, codes, weight, len(self.classes_))
+        weight, class_count = counted(codes, X, sample_weight, self.class_count_)
+        sums = sums_by_class(X, codes, weight, len(self.classes_), counts_for="ComplementNB")
+        self.class_count_, self.feature_count_ = class_count, self.feature_count_ + sums
         self.feature_all_ = self.feature_count_.sum(axis=0)
         self.class_log_prior_ = log_prior(self.class_count_, self.fit_prior, self.class_prior)
         alpha = np.asarray(self.alpha, dtype=np.float64)

@@ -12,8 +12,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from breadth.stats.linalg import linear_independence
+from breadth.tabular.blas import one_thread
 from breadth.tabular.class_counts import row_blocks
-from breadth.tabular.discriminant import check_shrinkage, class_shares
+from breadth.tabular.discriminant import NARROW, check_shrinkage, class_shares
 from breadth.tabular.labels import class_codes
 from breadth.tabular.scatter import column_means, covariance, is_flat, triangle
 
@@ -106,12 +107,13 @@ class QuadraticDiscriminantAnalysis(ClassifierMixin, BaseEstimator):
         self.priors_ = class_shares(self.priors, counts)
         self.means_ = np.empty((len(counts), X.shape[1]))
         self.scalings_, self.rotations_, stored = [], [], []
-        for k in range(len(self.classes_)):
-            scaling, rotation = (self._by_svd if self.solver == "svd" else self._by_eigen)(X[codes == k], k)
-            self.scalings_.append(scaling)
-            self.rotations_.append(rotation)
-            if self.store_covariance:
-                stored.append((rotation * scaling) @ rotation.T)
+        with one_thread(when=X.shape[1] < NARROW):
+            for k in range(len(self.classes_)):
+                scaling, rotation = (self._by_svd if self.solver == "svd" else self._by_eigen)(X[codes == k], k)
+                self.scalings_.append(scaling)
+                self.rotations_.append(rotation)
+                if self.store_covariance:
+                    stored.append((rotation * scaling) @ rotation.T)
         if self.store_covariance:
             self.covariance_ = stored
         return self
@@ -177,11 +179,12 @@ class QuadraticDiscriminantAnalysis(ClassifierMixin, BaseEstimator):
         joint = np.empty((len(self.classes_), len(rows)))
         with np.errstate(divide="ignore"):
             constant = np.log(self.priors_) - 0.5 * np.array([np.log(s).sum() for s in self.scalings_])
-        for k, (scaling, rotation) in enumerate(zip(self.scalings_, self.rotations_, strict=True)):
-            whitening = rotation / np.sqrt(scaling)
-            for part in row_blocks(*rows.shape):
-                z = (rows[part] - self.means_[k]) @ whitening
-                joint[k, part] = constant[k] - 0.5 * np.einsum("ij,ij->i", z, z)
+        with one_thread(when=rows.shape[1] < NARROW):
+            for k, (scaling, rotation) in enumerate(zip(self.scalings_, self.rotations_, strict=True)):
+                whitening = rotation / np.sqrt(scaling)
+                for part in row_blocks(*rows.shape):
+                    z = (rows[part] - self.means_[k]) @ whitening
+                    joint[k, part] = constant[k] - 0.5 * np.einsum("ij,ij->i", z, z)
         return joint
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:

@@ -13,7 +13,8 @@ from sklearn.utils import check_array, check_random_state, check_X_y
 
 from breadth.compilation import announced
 from breadth.stats.information import mutual_information_of_samples
-from breadth.tabular.class_counts import check_counts, row_blocks, sums_by_class
+from breadth.tabular.blas import one_thread
+from breadth.tabular.class_counts import row_blocks, sums_by_class
 from breadth.tabular.labels import class_codes
 from breadth.tabular.selection_kernels import counts_within, kth_distances
 
@@ -57,10 +58,11 @@ def r_regression(X: Any, y: ArrayLike, *, center: bool = True) -> Scores:
         shift = _rough_mean(X) if center else np.zeros(p)
         sums, square = np.zeros((2, p)), np.zeros(p)
         both = np.stack([target, np.ones(n)])
-        for rows in row_blocks(n, p):
-            Z = X[rows] - shift
-            sums += both[:, rows] @ Z
-            square += np.einsum("ij,ij->j", Z, Z)
+        with one_thread():  # a block is too little work to share
+            for rows in row_blocks(n, p):
+                Z = X[rows] - shift
+                sums += both[:, rows] @ Z
+                square += np.einsum("ij,ij->j", Z, Z)
         product = sums[0]
         size2 = square + n * shift**2
         if center:
@@ -137,10 +139,11 @@ def f_classif(X: Any, y: ArrayLike) -> tuple[Scores, Scores]:
         centre = _rough_mean(X)
         sums, square = np.zeros((K, p)), np.zeros(p)
         classes = np.arange(K)[:, None]
-        for rows in row_blocks(n, p):
-            Z = X[rows] - centre
-            sums += (codes[rows] == classes).astype(np.float64) @ Z
-            square += np.einsum("ij,ij->j", Z, Z)
+        with one_thread():
+            for rows in row_blocks(n, p):
+                Z = X[rows] - centre
+                sums += (codes[rows] == classes).astype(np.float64) @ Z
+                square += np.einsum("ij,ij->j", Z, Z)
     size2 = square + n * centre**2
     total = sums.sum(axis=0)
     between = np.sum(sums**2 / counts[:, None], axis=0) - total**2 / n
@@ -176,13 +179,12 @@ def chi2(X: Any, y: ArrayLike) -> tuple[Scores, Scores]:
     In production: use it for words and other counts; of a real column it depends on the unit, so use f_classif there.
     """
     X = check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32))
-    check_counts(X, "chi2")
     labels = np.asarray(y)
     _, codes = class_codes(labels)
     if len(codes) != X.shape[0]:
         raise ValueError(f"X has {X.shape[0]} rows and y has {len(codes)}: they must be the same rows")
     share = np.bincount(codes) / len(codes)
-    observed = sums_by_class(X, codes, None, len(share))
+    observed = sums_by_class(X, codes, None, len(share), counts_for="chi2")
     expected = share[:, None] * observed.sum(axis=0)
     statistic = np.sum(
         np.divide((observed - expected) ** 2, expected, out=np.zeros_like(observed), where=expected > 0), axis=0
