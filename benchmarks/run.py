@@ -38,6 +38,7 @@ MODULES = (
     "generative",
     "selection",
     "mixtures",
+    "clusters",
     "metrics",
     "matrices",
     "text_metrics",

@@ -16,16 +16,17 @@ def assert_same(ours, peer):
     assert ours.n_iter_ == peer.n_iter_
 
 
+@pytest.mark.parametrize("algorithm", ["lloyd", "hamerly", "auto"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("mean", [0.0, 1e4])
 @pytest.mark.parametrize("data", [load_wine, load_digits])
-def test_from_the_same_centres_every_step_is_scikit_learns(data, mean, weighted):
+def test_from_the_same_centres_every_step_is_scikit_learns(data, mean, weighted, algorithm):
     X = data(return_X_y=True)[0].astype(np.float64)
     X = X + np.random.default_rng(0).normal(size=X.shape) * 1e-3 + mean  # no ties
     weight = np.random.default_rng(1).uniform(0.1, 2, len(X)) if weighted else None
     start = X[:: len(X) // 12][:12]
     for max_iter in (1, 5, 300):
-        ours = KMeans(12, init=start, max_iter=max_iter, tol=1e-6).fit(X, sample_weight=weight)
+        ours = KMeans(12, init=start, max_iter=max_iter, tol=1e-6, algorithm=algorithm).fit(X, sample_weight=weight)
         peer = sklearn.cluster.KMeans(12, init=start, n_init=1, max_iter=max_iter, tol=1e-6)
         assert_same(ours, peer.fit(X, sample_weight=weight))
         # the peer takes distances from a matrix product, which at the mean 1e4 leaves fewer digits

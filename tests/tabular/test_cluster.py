@@ -9,6 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from breadth.tabular.cluster import KMeans, nearest_centres
 from breadth.tabular.cluster_kernels import assign_and_sum
+from breadth.tabular.lloyd import lloyd
 
 EXPECTED = {
     "check_sample_weight_equivalence_on_dense_data": "the seeds are drawn by row, so copies of a row are other draws"
@@ -75,6 +76,66 @@ def test_separate_groups_are_found(mean):
     assert_array_equal(model.predict(X), model.labels_)
     assert_allclose(-model.score(X), model.inertia_, rtol=1e-9)  # of differences at the mean 1e4, or centred
     assert_array_equal(model.transform(X).argmin(axis=1), model.labels_)
+
+
+REGIMES = {
+    "groups": lambda rng: rng.normal(size=(40, 5))[rng.integers(40, size=6000)] * 3 + rng.normal(size=(6000, 5)),
+    "no groups": lambda rng: rng.normal(size=(6000, 5)),
+    "repeated rows": lambda rng: rng.integers(0, 4, size=(6000, 5)).astype(float),
+    "one far row": lambda rng: np.vstack([rng.normal(size=(5999, 5)), np.full((1, 5), 1e5)]),
+    "two scales": lambda rng: rng.normal(size=(6000, 5)) * np.array([1e-3, 1, 1, 1, 1e3]),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("regime", REGIMES)
+def test_bounds_spare_comparisons_and_change_no_cluster(regime, dtype):
+    rng = np.random.default_rng(0)
+    X = REGIMES[regime](rng).astype(dtype)
+    X -= X.mean(axis=0)
+    weight = rng.integers(0, 3, len(X)).astype(dtype)
+    start = np.unique(X, axis=0)[rng.choice(len(np.unique(X, axis=0)), 40, replace=False)]
+    plain, bounded, chosen = (
+        lloyd(X, start, weight=weight, algorithm=name, max_iter=60) for name in ("lloyd", "hamerly", "auto")
+    )
+    assert plain.scanned == 1
+    assert bounded.scanned < 1
+    for run in (bounded, chosen):
+        assert run.n_iter == plain.n_iter or dtype == np.float32
+        # the means of float32 rows differ in their last digit, after which a row near a border may change sides
+        assert_allclose(run.inertia, plain.inertia, rtol=1e-3 if dtype == np.float32 else 1e-12)
+        if dtype == np.float64:
+            assert_array_equal(run.labels, plain.labels)
+            assert_allclose(run.centres, plain.centres, rtol=1e-9, atol=1e-9)
+    together = lloyd(X, start, weight=weight, algorithm="hamerly", max_iter=60, n_threads=3)
+    assert_array_equal(together.centres, bounded.centres)
+    assert_array_equal(together.labels, bounded.labels)
+
+
+def test_bounds_refill_empty_clusters_as_the_plain_turns_do():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 3))
+    start = np.vstack([X[:3], rng.normal(size=(4, 3)) + 1e3])
+    plain, bounded = (lloyd(X, start, algorithm=name) for name in ("lloyd", "hamerly"))
+    assert_array_equal(plain.labels, bounded.labels)
+    assert plain.n_iter == bounded.n_iter
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: lloyd([1.0], [[1.0]]), r"rows must have shape \(n, p\), got \(1,\)"),
+        (lambda: lloyd([[1.0]], [[1.0, 2.0]]), r"centres must have shape \(k, 1\), got \(1, 2\)"),
+        (lambda: lloyd([[1.0]], [[1.0]], weight=[-1.0]), "weight must be >= 0"),
+        (lambda: lloyd([[1.0]], [[1.0]], max_iter=0), "max_iter must be at least 1"),
+        (lambda: lloyd([[1.0]], [[1.0]], tol=-1.0), "tol must be at least 0"),
+        (lambda: lloyd([[1.0]], [[1.0]], algorithm="elkan"), "algorithm must be 'auto', 'lloyd' or 'hamerly'"),
+        (lambda: KMeans(1, algorithm="elkan").fit([[1.0]]), "algorithm must be 'auto', 'lloyd' or 'hamerly'"),
+    ],
+)
+def test_bad_arguments_of_the_algorithm_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 def test_inertia_never_rises_from_one_iteration_to_the_next():

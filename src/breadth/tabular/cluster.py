@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -13,12 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from breadth.compilation import announced
 from breadth.tabular.blas import one_thread, threads_for
-from breadth.tabular.cluster_kernels import assign, assign_and_sum, squared_distances
-
-_SEGMENTS = 16  # parts that are summed apart and then in order, whatever the number of threads
-_SMALL = 4096  # rows of a part at least
+from breadth.tabular.lloyd import Algorithm, from_own, lloyd, nearest_centres
 
 
 class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -36,6 +31,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         max_iter: iterations at most, >= 1.
         tol: a run ends when the squared shift of all centres is at most tol times the mean variance of a feature.
         random_state: None, an integer or a RandomState.
+        algorithm: "lloyd" compares every row with every centre each time, "hamerly" only those whose bounds leave their
+            label open; "auto" changes to bounds and back as they pay. They give the same clusters.
         n_jobs: threads, >= 1, or -1 for every core; None means as many as BLAS has been granted.
 
     Attributes:
@@ -54,9 +51,10 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         1. float32 rows are summed in float64.
         2. A centre that loses all its rows moves to the row farthest from its own centre, as in scikit-learn; of
            equally far rows the first. Where no row is away from its centre, it stays.
-        3. No Elkan variant, and no sparse input (as `X.toarray()`, or after TruncatedSVD).
+        3. Hamerly's bounds, one a row, stand in for Elkan's, k a row; there is no sparse input (give `X.toarray()`,
+           or reduce by TruncatedSVD).
     References: Lloyd 1982, IEEE Trans. Information Theory 28(2), section III; Arthur & Vassilvitskii 2007, SODA,
-        section 2.2 (k-means++) and 5 (its greedy variant).
+        section 2.2 (k-means++) and 5 (its greedy variant); Hamerly 2010, SIAM Data Mining, algorithm 1.
     Peer: sklearn.cluster.KMeans from the same centres, and from the same random_state, float64, 1e-12 (A).
     In production: use it for vector quantisation and for compact groups of similar size, on scaled columns; not where
         groups are elongated or of very different density.
@@ -71,6 +69,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         max_iter: int = 300,
         tol: float = 1e-4,
         random_state: int | np.random.RandomState | None = None,
+        algorithm: Algorithm = "auto",
         n_jobs: int | None = None,
     ):
         self.n_clusters = n_clusters
@@ -79,6 +78,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
+        self.algorithm = algorithm
         self.n_jobs = n_jobs
 
     def fit(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -103,17 +103,25 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             self.n_init if self.n_init != "auto" else 10 if isinstance(self.init, str) and self.init == "random" else 1
         )
         tolerance = self.tol * float(np.var(rows, axis=0, dtype=np.float64).mean())
-        best: tuple[float, NDArray, NDArray, int] | None = None
-        with announced(), one_thread(), _pool(self._n_threads()) as pool:
+        best = None
+        with one_thread():
             for _ in range(1 if seeds is not None else n_init):
                 start = seeds
                 if start is None:
                     start = rows[draw_seeds(rows, weight, self.n_clusters, self.init, random)]
-                run = _lloyd(rows, weight, start, self.max_iter, tolerance, pool)
-                if best is None or run[0] < best[0]:
+                run = lloyd(
+                    rows,
+                    start,
+                    weight=weight,
+                    max_iter=self.max_iter,
+                    tol=tolerance,
+                    algorithm=self.algorithm,
+                    n_threads=self._n_threads(),
+                )
+                if best is None or run.inertia < best.inertia:
                     best = run
         assert best is not None
-        self.inertia_, self.labels_, centres, self.n_iter_ = best
+        self.inertia_, self.labels_, centres, self.n_iter_, _ = best
         self.cluster_centers_ = centres + mean
         self._n_features_out = self.n_clusters
         found = len(np.unique(self.labels_))
@@ -138,6 +146,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             raise ValueError(f"tol must be >= 0, got {self.tol}")
         if self.n_clusters > len(X):
             raise ValueError(f"n_clusters must be at most n_samples = {len(X)}, got {self.n_clusters}")
+        if self.algorithm not in ("auto", "lloyd", "hamerly"):
+            raise ValueError(f"algorithm must be 'auto', 'lloyd' or 'hamerly', got {self.algorithm!r}")
         if isinstance(self.init, str):
             if self.init not in ("k-means++", "random"):
                 raise ValueError(f"init must be 'k-means++', 'random' or an array of centres, got {self.init!r}")
@@ -166,7 +176,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         out = np.empty((len(rows), self.n_clusters))
         first = np.zeros(len(rows), dtype=np.int32)
         for j in range(self.n_clusters):
-            out[:, j] = _from_own(rows, self.cluster_centers_[j : j + 1], first)
+            out[:, j] = from_own(rows, self.cluster_centers_[j : j + 1], first)
         return np.sqrt(out).astype(rows.dtype, copy=False)
 
     def score(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> float:
@@ -174,59 +184,10 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         labels = self.predict(X)
         rows = self._validated(X)
         weight = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
-        return -float(_from_own(rows, self.cluster_centers_, labels) @ weight)
+        return -float(from_own(rows, self.cluster_centers_, labels) @ weight)
 
     def _validated(self, X: ArrayLike) -> Any:
         return validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
-
-
-def nearest_centres(rows: NDArray, centres: NDArray, *, n_threads: int = 1) -> NDArray[np.int32]:
-    """Index of each row's nearest centre by Euclidean distance, of equally near ones the first.
-
-    Args:
-        rows: shape (n, p), float32 or float64, contiguous.
-        centres: shape (k, p), of the same dtype.
-        n_threads: >= 1; the answer does not depend on it.
-
-    Returns:
-        Shape (n,).
-    """
-    labels = np.empty(len(rows), dtype=np.int32)
-    centres = np.ascontiguousarray(centres)
-    half_square = _half_square(centres)
-    with announced(), one_thread(), _pool(n_threads) as pool:
-        parts = _segments(len(rows))
-        list(pool(lambda part: assign(rows[part], centres, half_square, labels[part]), parts))
-    return labels
-
-
-def _half_square(centres: NDArray) -> NDArray:
-    return (0.5 * np.einsum("ij,ij->i", centres, centres, dtype=np.float64)).astype(centres.dtype)
-
-
-def _segments(n: int) -> list[slice]:
-    step = max(_SMALL, -(-n // _SEGMENTS))
-    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
-
-
-class _pool:
-    """Context in which `pool(function, parts)` maps, on threads if there are several."""
-
-    def __init__(self, n_threads: int) -> None:
-        self._threads = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
-
-    def __enter__(self):
-        return map if self._threads is None else self._threads.map
-
-    def __exit__(self, *error: object) -> None:
-        if self._threads is not None:
-            self._threads.shutdown()
-
-
-def _from_own(rows: NDArray, centres: NDArray, labels: NDArray[np.int32]) -> NDArray[np.float64]:
-    out = np.empty(len(rows))
-    squared_distances(rows, centres, labels, out)
-    return out
 
 
 def draw_seeds(
@@ -262,60 +223,3 @@ def _squares_from(rows: NDArray, square: NDArray, which: NDArray[np.int64]) -> N
     np.maximum(squares, 0, out=squares)
     squares[np.arange(len(which)), which] = 0
     return squares
-
-
-def _lloyd(
-    rows: NDArray, weight: NDArray, centres: NDArray, max_iter: int, tolerance: float, pool
-) -> tuple[float, NDArray[np.int32], NDArray, int]:
-    """Inertia, labels, centres and iterations from one start."""
-    n, p = rows.shape
-    k = len(centres)
-    centres = np.ascontiguousarray(centres)
-    labels = np.full(n, -1, dtype=np.int32)
-    segments = _segments(n)
-    total, mass = np.empty((len(segments), k, p)), np.empty((len(segments), k))
-    same = False
-    iterations = 0
-    while iterations < max_iter:
-        iterations += 1
-        total[:], mass[:] = 0, 0
-        half_square, before = _half_square(centres), labels.copy()
-
-        def work(s: int, centres=centres, half_square=half_square) -> None:
-            part = segments[s]
-            assign_and_sum(rows[part], weight[part], centres, half_square, labels[part], total[s], mass[s])
-
-        list(pool(work, range(len(segments))))
-        sums, masses = total.sum(axis=0), mass.sum(axis=0)
-        _refill_empty(rows, weight, centres, labels, sums, masses)
-        moved = np.where(masses[:, None] > 0, sums / np.where(masses > 0, masses, 1)[:, None], centres)
-        moved = moved.astype(rows.dtype)
-        shift = float(np.sum((moved.astype(np.float64) - centres) ** 2))
-        centres = moved
-        same = np.array_equal(labels, before)
-        if same or shift <= tolerance:
-            break
-    if not same:  # the labels are those of the centres before the last step
-        half_square = _half_square(centres)
-        list(pool(lambda part: assign(rows[part], centres, half_square, labels[part]), segments))
-    inertia = float(_from_own(rows, centres, labels) @ weight.astype(np.float64))
-    return inertia, labels, centres, iterations
-
-
-def _refill_empty(
-    rows: NDArray, weight: NDArray, centres: NDArray, labels: NDArray[np.int32], sums: NDArray, masses: NDArray
-) -> None:
-    """Give each cluster without weight the row farthest from its centre, which leaves its own cluster's sum."""
-    empty = np.flatnonzero(masses == 0)
-    if not len(empty):
-        return
-    distance = np.where(weight > 0, _from_own(rows, centres, labels), 0.0)
-    farthest = np.argsort(-distance, kind="stable")[: len(empty)]
-    for cluster, row in zip(empty, farthest, strict=True):
-        if distance[row] == 0:
-            return
-        w, own = float(weight[row]), labels[row]
-        sums[own] -= w * rows[row].astype(np.float64)
-        masses[own] -= w
-        sums[cluster] = w * rows[row].astype(np.float64)
-        masses[cluster] = w

@@ -1,0 +1,67 @@
+"""k-means beside scikit-learn's."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.harness import OURS, Row, Section, Setup, Times, interleave, ratio_rows
+
+PEERS = {"scikit-learn Lloyd": "lloyd", "scikit-learn Elkan": "elkan"}
+BETTER = "the better of scikit-learn's"
+
+
+def grouped(n: int, p: int, k: int, rng: np.random.Generator) -> NDArray:
+    """Overlapping groups: their centres stand about as far apart as they are wide."""
+    return rng.normal(size=(k, p))[rng.integers(k, size=n)] * 2 + rng.normal(size=(n, p))
+
+
+def cluster_rows(setup: Setup, raw: Times) -> list[Row]:
+    import sklearn.cluster
+
+    from breadth.tabular import KMeans
+
+    rng = np.random.default_rng(0)
+    n, m = setup.size(100_000, 3000), setup.size(50_000, 3000)
+    cases = (
+        ("groups", grouped(n, 32, 64, rng).astype(np.float32), 64, 0.8),
+        ("no groups", rng.normal(size=(m, 64)).astype(np.float32), 100, 1.15),
+    )
+    rows: list[Row] = []
+    for name, X, k, bar in cases:
+        start = X[rng.choice(len(X), k, replace=False)]
+        settings: dict[str, Any] = {"init": start, "n_init": 1, "tol": 1e-4, "max_iter": setup.size(100, 10)}
+        inertia: dict[str, float] = {}
+
+        def ours(_: Any, X: Any = X, k: int = k, settings: Any = settings, inertia: Any = inertia) -> None:
+            inertia[OURS] = KMeans(k, **settings).fit(X).inertia_
+
+        def theirs(algorithm: str, X: Any = X, k: int = k, settings: Any = settings, inertia: Any = inertia) -> Any:
+            def run(_: Any) -> None:
+                inertia[algorithm] = sklearn.cluster.KMeans(k, algorithm=algorithm, **settings).fit(X).inertia_
+
+            return run
+
+        contenders = {OURS: ours} | {peer: theirs(algorithm) for peer, algorithm in PEERS.items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a smoke run does not converge
+            times = interleave(contenders, lambda _: None, reps=setup.repetitions(3))
+        what = f"{name}, {len(X):,} × {X.shape[1]}, {k} clusters"
+        times[BETTER] = min((times[peer] for peer in PEERS), key=np.median)
+        rows += ratio_rows(what, times, {BETTER: bar, **dict.fromkeys(PEERS)}, raw)
+        excess = inertia[OURS] / min(inertia[each] for each in PEERS.values()) - 1
+        rows.append(Row(f"{what}: inertia beyond its", excess, "relative", 1e-4, BETTER))
+    return rows
+
+
+SECTIONS = (
+    Section(
+        "clusters",
+        "k-means",
+        "`fit` of float32 rows from the same centres, drawn among the rows, to tol 1e-4.",
+        cluster_rows,
+    ),
+)
