@@ -41,6 +41,7 @@ from breadth.tabular.selection_scores import (
 from breadth.tabular.selection_stability import StabilitySelection
 from breadth.tabular.selection_wrappers import RFE, SequentialFeatureSelector
 from breadth.tabular.svm import SVC
+from breadth.tabular.svr import SVR
 from breadth.tabular.trees.boosting import GradientBoostingClassifier, GradientBoostingRegressor
 from breadth.tabular.trees.forest import RandomForestClassifier, RandomForestRegressor
 from breadth.tabular.trees.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -51,6 +52,7 @@ __all__ = [
     "EDDM",
     "RFE",
     "SVC",
+    "SVR",
     "AdaBoostClassifier",
     "BaggingClassifier",
     "BaggingRegressor",
