@@ -2,9 +2,12 @@
 
 from breadth.tabular.adaboost import AdaBoostClassifier
 from breadth.tabular.bagging import BaggingClassifier, BaggingRegressor
+from breadth.tabular.cascade import CascadeClassifier
 from breadth.tabular.cluster import KMeans
+from breadth.tabular.cluster_report import cluster_report
 from breadth.tabular.diagnostics import diagnose
 from breadth.tabular.discriminant import LinearDiscriminantAnalysis
+from breadth.tabular.dp_means import DPMeans
 from breadth.tabular.drift import ADWIN, DDM, EDDM, PageHinkley, WindowTest
 from breadth.tabular.gaussian_process import GaussianProcessRegressor
 from breadth.tabular.gaussian_process_classifier import GaussianProcessClassifier
@@ -18,6 +21,7 @@ from breadth.tabular.kernel import (
 )
 from breadth.tabular.kernel_pca import KernelPCA
 from breadth.tabular.kernel_ridge import KernelRidge
+from breadth.tabular.label_propagation import LabelPropagation, LabelSpreading
 from breadth.tabular.linear import LinearRegression
 from breadth.tabular.linear_svm import LinearSVC
 from breadth.tabular.logistic import LogisticRegression
@@ -40,11 +44,14 @@ from breadth.tabular.selection_scores import (
 )
 from breadth.tabular.selection_stability import StabilitySelection
 from breadth.tabular.selection_wrappers import RFE, SequentialFeatureSelector
+from breadth.tabular.self_training import SelfTrainingClassifier
+from breadth.tabular.stacking import StackingClassifier, StackingRegressor
 from breadth.tabular.svm import SVC
 from breadth.tabular.svr import SVR
 from breadth.tabular.trees.boosting import GradientBoostingClassifier, GradientBoostingRegressor
 from breadth.tabular.trees.forest import RandomForestClassifier, RandomForestRegressor
 from breadth.tabular.trees.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from breadth.tabular.voting import VotingClassifier, VotingRegressor
 
 __all__ = [
     "ADWIN",
@@ -57,8 +64,10 @@ __all__ = [
     "BaggingClassifier",
     "BaggingRegressor",
     "BernoulliNB",
+    "CascadeClassifier",
     "CategoricalNB",
     "ComplementNB",
+    "DPMeans",
     "DecisionTreeClassifier",
     "DecisionTreeRegressor",
     "GaussianMixture",
@@ -72,6 +81,8 @@ __all__ = [
     "KNeighborsClassifier",
     "KernelPCA",
     "KernelRidge",
+    "LabelPropagation",
+    "LabelSpreading",
     "LinearDiscriminantAnalysis",
     "LinearRegression",
     "LinearSVC",
@@ -83,11 +94,17 @@ __all__ = [
     "RandomForestRegressor",
     "SelectFromModel",
     "SelectKBest",
+    "SelfTrainingClassifier",
     "SequentialFeatureSelector",
     "StabilitySelection",
+    "StackingClassifier",
+    "StackingRegressor",
+    "VotingClassifier",
+    "VotingRegressor",
     "WindowTest",
     "check_psd",
     "chi2",
+    "cluster_report",
     "diagnose",
     "f_classif",
     "f_regression",
