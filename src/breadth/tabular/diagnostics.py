@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
-from sklearn.base import is_classifier, is_regressor
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 
 from breadth.tabular.diagnostics_clusters import check_clusters
@@ -46,7 +47,8 @@ def diagnose(estimator: Any, X: Any, y: ArrayLike | None = None, *, alpha: float
             other.
 
     Args:
-        estimator: fitted; or a fitted Pipeline that ends in one, whose steps are applied to X first.
+        estimator: one of the above, or a Pipeline that ends in one, whose steps are applied to X first. Where it is not
+            fitted, a clone is fitted to X and y.
         X: rows, shape (rows, columns), dense; names of a data frame's columns appear in the findings.
         y: the target, shape (rows,); not read for k-means.
         alpha: level of each test, in (0, 1): share of false alarms where an assumption holds.
@@ -58,7 +60,6 @@ def diagnose(estimator: Any, X: Any, y: ArrayLike | None = None, *, alpha: float
         TypeError: if the estimator is of no kind above, or X is sparse.
         ValueError: if X or y holds NaN or infinity, y has several columns, is constant or missing, there are too few
             rows, or alpha is out of range.
-        NotFittedError: if the estimator is not fitted.
 
     Cost: O(n p^2), and for k-means O(n log n) neighbours; no refit but that of a logistic regression without penalty.
 
@@ -74,7 +75,10 @@ def diagnose(estimator: Any, X: Any, y: ArrayLike | None = None, *, alpha: float
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must be in (0, 1), got {alpha!r}")
-    check_is_fitted(estimator)
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        estimator = clone(estimator).fit(X, y)
     names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
     if hasattr(estimator, "steps"):
         X = estimator[:-1].transform(X) if len(estimator.steps) > 1 else X
