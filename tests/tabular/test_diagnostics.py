@@ -5,13 +5,12 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
-from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
-from breadth.tabular import KMeans, LinearRegression, LogisticRegression, diagnose
+from breadth.tabular import KMeans, LinearRegression, LogisticRegression, cluster_report, diagnose
 from tests.tabular import planted_violations as planted
 
 VIOLATIONS = {
@@ -182,6 +181,28 @@ def test_one_cluster_and_tiny_clusters_are_no_crash():
     assert np.isnan(few["spherical"].statistic)
 
 
+def test_each_cluster_is_reported_with_its_size_spread_and_shape():
+    X, k = planted.clusters(0, "spherical")
+    model = KMeans(k, n_init=5, random_state=0).fit(X)
+    report = cluster_report(model, X + 0.0)
+    for shape in report:
+        own = X[model.labels_ == shape.label]
+        assert shape.rows == len(own)
+        assert_allclose(shape.covariance, np.cov(own.T), rtol=1e-9, atol=1e-12)
+        values = np.linalg.eigvalsh(np.cov(own.T))
+        assert_allclose(shape.stretch, np.sqrt(values[-1] / values[0]), rtol=1e-9)
+        assert_allclose(shape.spread, np.sqrt(((own - own.mean(axis=0)) ** 2).sum(axis=1).mean()), rtol=1e-12)
+    assert sum(shape.rows for shape in report) == len(X)
+    assert max(shape.stretch for shape in report) == pytest.approx(diagnose(model, X)["spherical"].statistic)
+    assert "times as long as wide" in str(report[0])
+    lonely = np.array([[0.0, 0.0], [0.0, 1.0], [9.0, 9.0]])
+    flat, single = sorted(cluster_report(KMeans(2, random_state=0).fit(lonely), lonely), key=lambda s: -s.rows)
+    assert flat.stretch == float("inf")
+    assert np.isnan(single.stretch)
+    with pytest.raises(TypeError, match="cluster_report needs predict and cluster_centers_"):
+        cluster_report(LinearRegression().fit(X, X[:, 0]), X)
+
+
 def test_bad_input_is_named():
     X, y, _ = planted.linear(0)
     model = LinearRegression().fit(X, y)
@@ -189,8 +210,7 @@ def test_bad_input_is_named():
         diagnose(DecisionTreeRegressor().fit(X, y), X, y)
     with pytest.raises(TypeError, match="X is sparse"):
         diagnose(model, sp.csr_matrix(X), y)
-    with pytest.raises(NotFittedError):
-        diagnose(LinearRegression(), X, y)
+    assert str(diagnose(LinearRegression(), X, y)) == str(diagnose(model, X, y))  # fitted on the way
     with pytest.raises(ValueError, match="y must be given"):
         diagnose(model, X)
     with pytest.raises(ValueError, match="y has 2 columns"):

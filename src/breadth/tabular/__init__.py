@@ -1,5 +1,6 @@
 """scikit-learn estimators for tables."""
 
+from breadth.tabular.active import ActiveLearner
 from breadth.tabular.adaboost import AdaBoostClassifier
 from breadth.tabular.bagging import BaggingClassifier, BaggingRegressor
 from breadth.tabular.cascade import CascadeClassifier
@@ -60,6 +61,7 @@ __all__ = [
     "RFE",
     "SVC",
     "SVR",
+    "ActiveLearner",
     "AdaBoostClassifier",
     "BaggingClassifier",
     "BaggingRegressor",

@@ -154,8 +154,7 @@ def linear_joint(X: Any, weights: NDArray, constant: NDArray) -> NDArray[np.floa
     if sp.issparse(X):
         return np.ascontiguousarray((X @ np.ascontiguousarray(weights.T) + constant).T)
     joint = np.empty((len(weights), len(X)))
-    with one_thread():
-        for rows in row_blocks(*X.shape):
-            joint[:, rows] = weights @ X[rows].astype(np.float64, copy=False).T
+    for rows in row_blocks(*X.shape):
+        joint[:, rows] = weights @ X[rows].astype(np.float64, copy=False).T
     joint += constant[:, None]
     return joint

@@ -10,6 +10,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from breadth.tabular.blas import one_thread
 from breadth.tabular.labels import class_codes
 
 _BLOCK_ROWS = 2048  # rows scored at a time: their squared deviations stay in cache
@@ -124,12 +125,13 @@ class GaussianNB(ClassifierMixin, BaseEstimator):
         weight = None
         if sample_weight is not None:
             weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        for c, label in enumerate(self.classes_):
-            own = np.flatnonzero(y == label)
-            if weight is not None:
-                own = own[weight[own] > 0]
-            if len(own):
-                self._merge(c, X[own], None if weight is None else weight[own])
+        with one_thread():  # sums over rows wait for memory, and two threads for each other
+            for c, label in enumerate(self.classes_):
+                own = np.flatnonzero(y == label)
+                if weight is not None:
+                    own = own[weight[own] > 0]
+                if len(own):
+                    self._merge(c, X[own], None if weight is None else weight[own])
         total = self.class_count_.sum()
         if total == 0:
             raise ValueError("sample_weight is 0 in every row: at least one weight must be positive")

@@ -179,12 +179,11 @@ class QuadraticDiscriminantAnalysis(ClassifierMixin, BaseEstimator):
         joint = np.empty((len(self.classes_), len(rows)))
         with np.errstate(divide="ignore"):
             constant = np.log(self.priors_) - 0.5 * np.array([np.log(s).sum() for s in self.scalings_])
-        with one_thread(when=rows.shape[1] < NARROW):
-            for k, (scaling, rotation) in enumerate(zip(self.scalings_, self.rotations_, strict=True)):
-                whitening = rotation / np.sqrt(scaling)
-                for part in row_blocks(*rows.shape):
-                    z = (rows[part] - self.means_[k]) @ whitening
-                    joint[k, part] = constant[k] - 0.5 * np.einsum("ij,ij->i", z, z)
+        for k, (scaling, rotation) in enumerate(zip(self.scalings_, self.rotations_, strict=True)):
+            whitening = rotation / np.sqrt(scaling)
+            for part in row_blocks(*rows.shape):
+                z = (rows[part] - self.means_[k]) @ whitening
+                joint[k, part] = constant[k] - 0.5 * np.einsum("ij,ij->i", z, z)
         return joint
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
