@@ -11,6 +11,7 @@ import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.exceptions import UndefinedMetricWarning
 
 from breadth import metrics as ours
@@ -265,3 +266,15 @@ def test_mcnemar_counts_the_rows_that_only_one_has_right():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", ["accuracy_score", "confusion_matrix", "balanced_accuracy_score", "recall_score"])
+def test_scores_that_were_given_for_classes_are_refused_with_the_way_to_make_classes(name):
+    with pytest.raises(ValueError, match=r"y_pred holds 0.9, which is no class; .*score > 0.5"):
+        getattr(ours, name)([0, 1, 1], [0.0, 0.9, 1.0])
+
+
+def test_a_sparse_matrix_of_labels_is_refused_with_the_call_that_makes_it_dense():
+    labels = sparse.eye_array(3, dtype=int, format="csr")
+    with pytest.raises(ValueError, match=r"y_true.toarray\(\)"):
+        ours.f1_score(labels, labels, average="micro")

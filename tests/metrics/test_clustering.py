@@ -103,3 +103,11 @@ def test_more_rows_than_a_tile_and_all_rows_alike():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("metric", ["manhattan", "l1", "l2", "cityblock"])
+def test_names_of_distances_and_the_sample_drawn_are_scikit_learns(metric):
+    rng = np.random.default_rng(0)
+    X, labels = rng.normal(size=(90, 3)), rng.integers(0, 3, 90)
+    settings_ = {"metric": metric, "sample_size": 40, "random_state": 7}
+    assert_allclose(ours.silhouette_score(X, labels, **settings_), sk.silhouette_score(X, labels, **settings_), 1e-12)

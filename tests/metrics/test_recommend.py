@@ -100,3 +100,11 @@ def test_bounds_and_what_a_better_list_earns(rows, k):
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("score", [ours.mean_reciprocal_rank, ours.mean_average_precision])
+def test_no_ranks_are_refused_and_one_flat_list_is_too(score):
+    with pytest.raises(ValueError, match="k must be a whole number >= 1, got 0"):
+        score(RELEVANT, LISTS, k=0)
+    with pytest.raises(ValueError, match="user 0: give a collection of items, not 3, 3"):
+        score([3, 4], [3, 4])

@@ -227,3 +227,10 @@ def test_a_perfect_ranking_has_an_interval_that_does_not_claim_certainty():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("score", [ours.roc_auc_score, ours.average_precision_score])
+def test_two_columns_for_two_classes_are_refused(score):
+    p = np.array([0.2, 0.7, 0.6])
+    with pytest.raises(ValueError, match="column of the greater label"):
+        score([0, 1, 0], np.column_stack([1 - p, p]))

@@ -8,6 +8,8 @@ import random
 from itertools import product
 
 import numpy as np
+import pandas
+import polars
 import pytest
 from numpy.testing import assert_allclose
 
@@ -122,3 +124,10 @@ def test_scores_that_do_not_belong_together_are_refused():
             paired_test(score, score, **argument)
     with pytest.raises(ValueError, match="at least two rows"):
         mean_of([1.0]).interval()
+
+
+@pytest.mark.parametrize("column", [np.array, pandas.Series, polars.Series])
+def test_texts_may_be_columns_of_data_frames(column):
+    hypotheses, references = ["the cat sat on a mat", "a dog ran"], ["the cat sat on the mat", "the dog ran"]
+    assert bleu(column(hypotheses), column(references)).value == bleu(hypotheses, references).value
+    assert token_f1(hypotheses, [column([r]) for r in references]).value == token_f1(hypotheses, references).value

@@ -42,7 +42,7 @@ def accuracy_score(
     Peer: sklearn.metrics.accuracy_score, 1e-12 (A).
     In production: compare it with the share of the largest class; `proportion` gives its interval.
     """
-    true, pred = checks.columns(y_true=y_true, y_pred=y_pred)
+    true, pred = checks.classes(y_true=y_true, y_pred=y_pred)
     if checks.is_text(true) != checks.is_text(pred):
         raise ValueError("y_true and y_pred mix text and numbers; give both as one kind")
     weight = checks.weights(sample_weight, len(true))
@@ -107,7 +107,7 @@ def matthews_corrcoef(y_true: ArrayLike, y_pred: ArrayLike, *, sample_weight: Ar
         nothing.
     In production: one number for two classes of unequal size, where F1 depends on which is called positive.
     """
-    true, pred = checks.columns(y_true=y_true, y_pred=y_pred)
+    true, pred = checks.classes(y_true=y_true, y_pred=y_pred)
     if true.ndim != 1:
         raise ValueError(f"y_true must have shape (n,), got {true.shape}")
     weight = checks.weights(sample_weight, len(true))
@@ -236,7 +236,7 @@ def mcnemar(
     In production: use it for one fixed split; `stats.resampled_t` where training was repeated.
     """
     checks.one_of("method", method, ("exact", "mid-p", "chi2", "chi2-corrected"))
-    true, one, other = checks.columns(y_true=y_true, first=first, second=second)
+    true, one, other = checks.classes(y_true=y_true, first=first, second=second)
     b = int(np.count_nonzero((one == true) & (other != true)))
     c = int(np.count_nonzero((one != true) & (other == true)))
     if b + c == 0:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.exceptions import UndefinedMetricWarning
 
 Floats = NDArray[np.float64]
@@ -19,6 +20,9 @@ def columns(**given: ArrayLike) -> list[NDArray]:
     Raises:
         ValueError: naming the argument that is empty, has another shape, or holds NaN.
     """
+    for name, values in given.items():
+        if sparse.issparse(values):
+            raise ValueError(f"{name} is a sparse matrix; give {name}.toarray()")
     arrays = {name: np.asarray(values) for name, values in given.items()}
     first, *_ = arrays
     for name, array in arrays.items():
@@ -35,6 +39,22 @@ def columns(**given: ArrayLike) -> list[NDArray]:
         if array.dtype.kind == "O" and any(v is None or v != v for v in array.flat):
             raise ValueError(f"{name} holds None or NaN; leave those rows out or give them a label")
     return list(arrays.values())
+
+
+def classes(**given: ArrayLike) -> list[NDArray]:
+    """Columns of classes: as `columns`, and numbers among them are whole.
+
+    Raises:
+        ValueError: as `columns`, and if an argument holds fractions, as scores do.
+    """
+    arrays = columns(**given)
+    for name, array in zip(given, arrays, strict=True):
+        if array.dtype.kind == "f" and (off := (array != np.floor(array)) | np.isinf(array)).any():
+            raise ValueError(
+                f"{name} holds {array[off][0]:.6g}, which is no class; of scores make classes first, as "
+                "(score > 0.5) or score.argmax(1)"
+            )
+    return arrays
 
 
 def numbers(name: str, values: ArrayLike, *, ndim: tuple[int, ...] = (1,), finite: bool = True) -> NDArray:

@@ -43,7 +43,7 @@ def confusion_matrix(
     In production: look at it before any single number; rows of rare classes say what averages hide.
     """
     checks.one_of("normalize", normalize, ("true", "pred", "all", None))
-    true, pred = checks.columns(y_true=y_true, y_pred=y_pred)
+    true, pred = checks.classes(y_true=y_true, y_pred=y_pred)
     if true.ndim != 1:
         raise ValueError(f"y_true must have shape (n,), got {true.shape}; take one label column at a time")
     weight = checks.weights(sample_weight, len(true))

@@ -9,11 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.spatial.distance import cdist
 from scipy.special import xlogy
+from sklearn.utils import check_random_state
 
 from breadth.metrics import checks
 from breadth.metrics.checks import Floats
 from breadth.metrics.clustering_kernels import summed_distances
 
+_NAMES = {"manhattan": "cityblock", "l1": "cityblock", "l2": "euclidean"}  # scikit-learn's beside scipy's
 _CHUNK = 1 << 22  # distances held at once for metrics that scipy computes
 
 
@@ -99,7 +101,7 @@ def silhouette_score(
     Args:
         X: rows (n, features), finite; or distances (n, n) for metric="precomputed".
         labels: cluster of each row (n,); at least 2 clusters and at most n - 1.
-        metric: "euclidean", "precomputed", or any name of scipy.spatial.distance.cdist.
+        metric: "euclidean", "precomputed", or any name of scipy.spatial.distance.cdist, "manhattan", "l1" and "l2" too.
         sample_size: rows to take at random; None takes all.
         random_state: seed of that choice.
 
@@ -118,7 +120,7 @@ def silhouette_score(
     if sample_size is not None:
         if not isinstance(sample_size, int | np.integer) or not 3 <= sample_size <= len(points):
             raise ValueError(f"sample_size must be a whole number in [3, {len(points)}], got {sample_size!r}")
-        chosen = np.random.default_rng(random_state).permutation(len(points))[:sample_size]
+        chosen = check_random_state(random_state).permutation(len(points))[:sample_size]
         points = points[np.ix_(chosen, chosen)] if metric == "precomputed" else points[chosen]
         groups = groups[chosen]
     return float(np.mean(silhouette_samples(points, groups, metric=metric)))
@@ -188,7 +190,7 @@ def _summed_by_scipy(points: Floats, order: NDArray, start: NDArray, metric: str
         if metric == "precomputed":
             distances = points[np.ix_(order[chosen], order)]
         else:
-            distances = cdist(ordered[chosen], ordered, metric=cast(Any, metric))
+            distances = cdist(ordered[chosen], ordered, metric=cast(Any, _NAMES.get(metric, metric)))
         sums[chosen] = np.add.reduceat(distances, start[:-1], axis=1)
 
 

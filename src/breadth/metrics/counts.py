@@ -45,7 +45,7 @@ def per_label(
         ValueError: if shapes differ, an argument is out of range, or average="binary" meets more than two labels.
     """
     checks.one_of("average", average, ("binary", "micro", "macro", "weighted", "samples", None))
-    true, pred = checks.columns(y_true=y_true, y_pred=y_pred)
+    true, pred = checks.classes(y_true=y_true, y_pred=y_pred)
     weight = checks.weights(sample_weight, len(true))
     if true.ndim == 2:
         return _multilabel(true, pred, labels, average, weight)

@@ -5,7 +5,7 @@ A list is given best first, so that its order decides between tied scores; `top_
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence, Sized
 from numbers import Integral
 from typing import Literal, NamedTuple
 
@@ -153,8 +153,7 @@ def mean_average_precision(
     In production: say k and what it is divided by.
     """
     checks.one_of("over", over, ("wanted", "reachable"))
-    depth = max((len(row) for row in recommended), default=1) if k is None else k
-    hits = _hits(relevant, recommended, max(depth, 1))
+    hits = _hits(relevant, recommended, _longest(recommended) if k is None else k)
     precision = np.cumsum(hits.hit, axis=1) / np.arange(1, hits.hit.shape[1] + 1)
     most = hits.wanted if over == "wanted" or k is None else np.minimum(hits.wanted, k)
     return _mean((precision * hits.hit).sum(1) / np.maximum(most, 1), hits.wanted, empty)
@@ -180,8 +179,7 @@ def mean_reciprocal_rank(
     Peer: ranx "mrr@k", 1e-12 (A).
     In production: for questions with one answer; it does not see what comes after the first.
     """
-    depth = max((len(row) for row in recommended), default=1) if k is None else k
-    hits = _hits(relevant, recommended, max(depth, 1))
+    hits = _hits(relevant, recommended, _longest(recommended) if k is None else k)
     first = hits.hit.argmax(1)
     return _mean(np.where(hits.hit.any(1), 1 / (first + 1), 0.0), hits.wanted, empty)
 
@@ -200,6 +198,8 @@ def _hits(relevant: Relevant, recommended: Recommended, k: int) -> _Hits:
     for user, (wants, row) in enumerate(zip(relevant, recommended, strict=True)):
         if isinstance(wants, str) or isinstance(row, str):
             raise ValueError(f"user {user}: give a collection of items, not the text {wants!r}, {row!r}")
+        if not isinstance(wants, Iterable) or not isinstance(row, Iterable):
+            raise ValueError(f"user {user}: give a collection of items, not {wants!r}, {row!r}")
         goal = wants if isinstance(wants, set | frozenset) else set(_items(wants))
         wanted[user] = len(goal)
         first = row[:k]
@@ -210,6 +210,10 @@ def _hits(relevant: Relevant, recommended: Recommended, k: int) -> _Hits:
             if item in goal:
                 hit[user, rank] = True
     return _Hits(hit, wanted)
+
+
+def _longest(recommended: Recommended) -> int:
+    return max((len(row) if isinstance(row, Sized) else 1 for row in recommended), default=1) or 1
 
 
 def _items(wants: Collection[Hashable]) -> Collection[Hashable]:

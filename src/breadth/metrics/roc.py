@@ -219,7 +219,10 @@ def average_precision_score(
     true = np.asarray(y_true)
     if true.ndim == 1 and np.ndim(y_score) == 2 and np.shape(y_score)[1] > 1:
         (true,) = checks.columns(y_true=true)
-        true = (true[:, None] == np.unique(true)).astype(int)
+        present = np.unique(true)
+        if len(present) <= 2:
+            raise ValueError("y_score of two classes must have shape (n,): give the column of the greater label")
+        true = (true[:, None] == present).astype(int)
     if true.ndim == 2 and true.shape[1] > 1:
         return _over_labels(average_precision, true, y_score, average, sample_weight)
     positive, score, weight = _binary(true, y_score, pos_label, sample_weight)

@@ -196,6 +196,7 @@ def check_texts(
         TypeError: if a text is no string, or texts are given as one.
         ValueError: if there are none, their numbers differ, or a hypothesis has no reference.
     """
+    hypotheses, references = _listed(hypotheses), _listed(references)
     for name, texts in (("hypotheses", hypotheses), ("references", references)):
         if isinstance(texts, str | bytes) or not isinstance(texts, Sequence):
             raise TypeError(f"{name} must be a list, one entry a segment, got {texts!r:.60}")
@@ -210,7 +211,7 @@ def check_texts(
     for i, (hypothesis, given) in enumerate(zip(hypotheses, references, strict=True)):
         if not isinstance(hypothesis, str):
             raise TypeError(f"hypotheses[{i}] must be a string, got {hypothesis!r:.60}")
-        texts = [given] if isinstance(given, str) else given
+        texts = [given] if isinstance(given, str) else _listed(given)
         if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
             raise TypeError(f"references[{i}] must be a string or a list of strings, got {given!r:.60}")
         if not texts:
@@ -230,3 +231,9 @@ def first_best(scores: Floats, counts: NDArray[np.int64]) -> NDArray[np.int64]:
     first = np.cumsum(counts) - counts
     best = np.repeat(np.maximum.reduceat(scores, first), counts)
     return np.minimum.reduceat(np.where(scores == best, np.arange(len(scores)), len(scores)), first)
+
+
+def _listed(texts: Any) -> Any:
+    """A column of a data frame or an array as the list of its entries; anything else as it is."""
+    listed = getattr(texts, "to_list", None) or getattr(texts, "tolist", None)
+    return listed() if listed and hasattr(texts, "__array__") else texts
