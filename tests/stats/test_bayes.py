@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from scipy import stats
 from sklearn.naive_bayes import CategoricalNB
 
 from breadth.stats.bayes import base_rate, bayes_rule, credible_interval, hpd_interval
+from breadth.stats.distributions import Beta
 
 
 def test_the_rule_is_exact_and_one_posterior_is_the_next_prior():
@@ -120,3 +122,14 @@ def test_intervals_of_draws_are_arviz():
 def test_bad_arguments_are_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("law", [Beta(3, 9), stats.beta(3, 9)])
+@pytest.mark.parametrize("interval", [credible_interval, hpd_interval])
+def test_a_distribution_stands_for_its_quantile_function(interval, law):
+    assert_allclose(interval(law), interval(stats.beta(3, 9).ppf), rtol=1e-7)  # a search's xatol, and scipy's ppf
+
+
+def test_a_column_with_a_method_of_that_name_is_draws():
+    draws = np.random.default_rng(0).normal(size=200)
+    assert credible_interval(pandas.Series(draws)) == credible_interval(draws)

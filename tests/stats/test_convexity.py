@@ -68,7 +68,7 @@ def test_the_negative_of_a_convex_function_is_concave_and_values_far_from_0_do_n
     [
         (lambda: jensen_test(np.sum, 1, 0), "low must be < high"),
         (lambda: jensen_test(np.sum, np.nan, 0), "low holds NaN"),
-        (lambda: jensen_test(lambda x: x, 0, 1), "f must return shape"),
+        (lambda: jensen_test(lambda x: x, [0, 0], [1, 1]), "f must return shape"),
         (lambda: jensen_test(lambda x: np.full(len(x), np.inf), 0, 1), "f is not finite at"),
         (lambda: jensen_test(lambda x: x[:, 0], 0, 1, n_segments=0), "n_segments"),
         (lambda: second_difference_test(lambda x: x[:, 0], [0, 0], [1, 1]), "jensen_test takes boxes"),
@@ -79,3 +79,7 @@ def test_the_negative_of_a_convex_function_is_concave_and_values_far_from_0_do_n
 def test_bad_arguments_are_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_a_function_of_numbers_is_taken_in_one_dimension():
+    assert jensen_test(np.exp, -1, 1).shape == second_difference_test(np.exp, -1, 1).shape == "convex"

@@ -149,3 +149,12 @@ def test_correlations_are_symmetric_bounded_and_blind_to_scale(values, a, b):
         assert measure(x, -y) == pytest.approx(-r, abs=1e-12)
         assert measure(a * x + b, y) == pytest.approx(r, abs=1e-9)
     assert kendall(x**3, y) == kendall(x, y)  # any increasing function
+
+
+@pytest.mark.parametrize("scale", [2.0**700, 2.0**-700])
+def test_pearson_keeps_its_digits_where_squares_overflow_or_vanish(rng, scale):
+    X = rng.normal(size=(40, 3))
+    holed = np.where(rng.random(X.shape) < 0.2, np.nan, X)
+    assert_allclose(pearson(X * scale), np.corrcoef(X.T), rtol=1e-12)
+    assert_allclose(pearson(holed * scale, missing="pairwise"), pearson(holed, missing="pairwise"), rtol=1e-12)
+    assert np.isnan(pearson(np.column_stack([np.full(40, scale), X * scale]))[0]).all()

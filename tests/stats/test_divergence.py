@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from scipy import special, stats
 from scipy.spatial.distance import jensenshannon
 
-from breadth.stats.distributions import MultivariateNormal, Normal
+from breadth.stats.distributions import MultivariateNormal, Normal, Poisson
 from breadth.stats.divergence import (
     cross_entropy,
     cross_entropy_with_logits,
@@ -186,3 +186,8 @@ def test_bad_arguments_are_named(call, message):
 def test_float32_probabilities_need_not_sum_to_one_in_float64():
     p = np.random.default_rng(0).dirichlet(np.ones(1000)).astype(np.float32)
     assert_allclose(entropy(p), stats.entropy(p.astype(np.float64)), rtol=1e-5)
+
+
+def test_of_other_distributions_the_way_by_draws_is_named():
+    with pytest.raises(TypeError, match="got Poisson and Poisson; of others kl_monte_carlo"):
+        kl_divergence(Poisson(2), Poisson(3))

@@ -170,3 +170,9 @@ def test_the_likelihood_ratio_holds_its_level_under_the_null():
 def test_what_has_no_answer_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_log_likelihood_for_each_observation_is_refused():
+    x = np.arange(5.0)
+    with pytest.raises(ValueError, match=r"one number, the sum over observations, got shape \(5,\)"):
+        maximum_likelihood(lambda theta: stats.norm(theta[0], 1).logpdf(x), [0.0])

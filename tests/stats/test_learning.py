@@ -245,3 +245,12 @@ CURVE = LearningCurve("size", np.array([1]), np.ones((1, 1)), np.ones((1, 1)))
 def test_bad_arguments_are_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_losses_of_numbers_name_the_loss_for_classes():
+    X, y = np.arange(12.0)[:, None], np.repeat(["no", "yes"], 6)
+    sets = [(X, y), (X[::-1], y[::-1])]
+    with pytest.raises(ValueError, match=r"needs numbers, .*'zero_one'"):
+        empirical_risk(y, y)
+    with pytest.raises(ValueError, match=r"needs numbers, .*'zero_one'"):
+        bias_variance(DecisionTreeClassifier(), sets, X, y)

@@ -149,3 +149,8 @@ def test_at_zero_the_square_is_smooth_and_the_norm_is_not():
 def test_bad_arguments_are_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_the_name_of_a_norm_is_refused():
+    with pytest.raises(ValueError, match="p must be >= 0 or infinite, got 'fro'"):
+        norm([1.0, 2.0], "fro")

@@ -146,3 +146,8 @@ def test_a_vectorized_statistic_gives_the_same_interval(shape):
     assert_allclose(many[:3], one[:3], rtol=1e-12)
     with pytest.raises(ValueError, match="one number for each of 1"):
         bootstrap_interval(sample, lambda rows, axis: rows, vectorized=True)
+
+
+def test_a_statistic_of_several_numbers_is_refused():
+    with pytest.raises(ValueError, match=r"statistic must return one number, got shape \(2,\)"):
+        bootstrap_interval(np.arange(20.0).reshape(10, 2), lambda rows: rows.mean(0), rng=0)

@@ -11,8 +11,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from breadth.stats import arguments
+from breadth.stats.distributions import Distribution
 
 Floats = NDArray[np.float64]
+Law = ArrayLike | Distribution | Callable[[Any], Any]  # draws, a distribution, or its quantile function
 
 
 class Posterior(NamedTuple):
@@ -123,11 +125,12 @@ def base_rate(sensitivity: ArrayLike, specificity: ArrayLike, prevalence: ArrayL
         )
 
 
-def credible_interval(posterior: ArrayLike | Callable[[Any], Any], *, level: float = 0.95) -> PosteriorInterval:
+def credible_interval(posterior: Law, *, level: float = 0.95) -> PosteriorInterval:
     """Equal-tailed interval: (1 - level)/2 of the posterior lies on either side.
 
     Args:
-        posterior: draws along axis 0, shape (n, ...), n >= 2; or a quantile function, such as `beta(3, 9).ppf`.
+        posterior: draws along axis 0, shape (n, ...), n >= 2; or a distribution with `quantile`, such as `Beta(3, 9)`;
+            or a quantile function.
         level: share of the posterior inside, in (0, 1).
 
     Returns:
@@ -145,18 +148,20 @@ def credible_interval(posterior: ArrayLike | Callable[[Any], Any], *, level: flo
     """
     arguments.open_unit("level", level)
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    if callable(posterior):
-        low, high = (_number("posterior", posterior(t)) for t in tails)
+    law: Any = _quantile_function(posterior)
+    if callable(law):
+        low, high = (_number("posterior", law(t)) for t in tails)
         return PosteriorInterval(low, high)
-    low, high = np.quantile(arguments.sample("posterior", posterior, at_least=2), tails, axis=0)
+    low, high = np.quantile(arguments.sample("posterior", law, at_least=2), tails, axis=0)
     return PosteriorInterval(low, high)
 
 
-def hpd_interval(posterior: ArrayLike | Callable[[Any], Any], *, level: float = 0.95) -> PosteriorInterval:
+def hpd_interval(posterior: Law, *, level: float = 0.95) -> PosteriorInterval:
     """Highest-posterior-density interval: the shortest that holds `level` of the posterior.
 
     Args:
-        posterior: draws along axis 0, shape (n, ...), n >= 2; or the quantile function of a distribution with one mode.
+        posterior: draws along axis 0, shape (n, ...), n >= 2; or a distribution of one mode with `quantile`, such as
+            `Beta(3, 9)`; or its quantile function.
         level: share of the posterior inside, in (0, 1).
 
     Returns:
@@ -174,23 +179,30 @@ def hpd_interval(posterior: ArrayLike | Callable[[Any], Any], *, level: float = 
     In production: use it where a posterior leans against a bound.
     """
     arguments.open_unit("level", level)
-    if callable(posterior):
+    law: Any = _quantile_function(posterior)
+    if callable(law):
 
         def length(below: float) -> float:
-            return _number("posterior", posterior(below + level)) - _number("posterior", posterior(below))
+            return _number("posterior", law(below + level)) - _number("posterior", law(below))
 
         room = 1 - level
         found = minimize_scalar(length, bounds=(0, room), method="bounded", options={"xatol": 1e-12}).x
         # a density that is highest at an end of its range has its shortest interval there, which a search nears only
-        best = min((float(found), 0.0, room), key=lambda t: _length_at(posterior, t, level))
-        return PosteriorInterval(_number("posterior", posterior(best)), _number("posterior", posterior(best + level)))
-    draws = np.sort(arguments.sample("posterior", posterior, at_least=2), axis=0)
+        best = min((float(found), 0.0, room), key=lambda t: _length_at(law, t, level))
+        return PosteriorInterval(_number("posterior", law(best)), _number("posterior", law(best + level)))
+    draws = np.sort(arguments.sample("posterior", law, at_least=2), axis=0)
     n = len(draws)
     gaps = min(int(np.floor(level * n)), n - 1)
     width = draws[gaps:] - draws[: n - gaps]
     first = width.argmin(0)[None]
     low, high = (np.take_along_axis(draws, first + shift, axis=0)[0] for shift in (0, gaps))
     return PosteriorInterval(low, high)
+
+
+def _quantile_function(posterior: Any) -> Any:
+    """A distribution's quantile function, here `quantile` and scipy's `ppf`; anything else as it is."""
+    found = getattr(posterior, "quantile", None) or getattr(posterior, "ppf", None)
+    return found if found and hasattr(posterior, "cdf") else posterior
 
 
 def _length_at(posterior: Callable[[Any], Any], below: float, level: float) -> float:

@@ -161,8 +161,12 @@ def _box(low: ArrayLike, high: ArrayLike) -> tuple[Floats, Floats]:
 
 def _values(f: Callable[[Floats], Any], points: Floats) -> Floats:
     values = np.asarray(f(points), np.float64)
+    if values.shape == points.shape and points.shape[1] == 1:  # a function of numbers, such as numpy.exp
+        values = values[:, 0]
     if values.shape != (len(points),):
-        raise ValueError(f"f must return shape ({len(points)},) for points of shape {points.shape}, got {values.shape}")
+        raise ValueError(
+            f"f must return shape ({len(points)},) for points of shape {points.shape}, one a row, got {values.shape}"
+        )
     if not np.isfinite(values).all():
         raise ValueError(f"f is not finite at {points[~np.isfinite(values)][0]}; choose a box inside its domain")
     return values

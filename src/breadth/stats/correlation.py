@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -108,7 +109,11 @@ def pearson(
         `breadth.stats.distance_correlation` for any.
     """
     columns, w, pair = _columns(x, y, weight, missing)
-    cross, own, _ = _sums(columns, w, missing)
+    with np.errstate(over="ignore", invalid="ignore"):
+        cross, own, _ = _sums(columns, w, missing)
+    spread = np.diag(cross)
+    if not ((spread > 1e-200) & (spread < 1e200)).all():  # squares overflowed or vanished, or a column is constant
+        cross, own, _ = _sums(_of_order_one(columns), w, missing)
     return _finish(_scaled(cross, own), columns, pair)
 
 
@@ -208,6 +213,14 @@ def _sums(columns: Floats, weight: Floats | None, missing: str) -> tuple[Floats,
     _refuse(columns, missing, infinite=False)
     cross, own, *sums = _pairwise_sums(columns, np.ones(n) if weight is None else weight, ~np.isnan(columns))
     return cross, own, (sums[0], sums[1], sums[2])
+
+
+def _of_order_one(columns: Floats) -> Floats:
+    """Columns times powers of two that bring their greatest size to [0.5, 1), which changes no correlation."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column of nothing but NaN
+        most = np.nanmax(np.abs(columns), axis=0)
+    return np.ldexp(columns, np.where(np.isfinite(most), -np.frexp(most)[1], 0))
 
 
 def _scaled(cross: Floats, own: Floats) -> Floats:

@@ -125,6 +125,8 @@ def bias_variance(
         raise ValueError(f"training_sets must hold at least 2 sets for a variance, got {len(predictions)}")
     f = np.stack(predictions)  # (sets, m)
     if loss == "squared":
+        if any(v.dtype.kind not in "biuf" for v in (f, y, target)):
+            raise ValueError(f"loss='squared' needs numbers, got classes of dtype {y.dtype}; take loss='zero_one'")
         f, y, target = (v.astype(np.float64) for v in (f, y, target))
         if not (np.isfinite(f).all() and np.isfinite(y).all() and np.isfinite(target).all()):
             raise ValueError("y_test, best or a prediction is not finite")

@@ -169,6 +169,11 @@ def kl_divergence(p: Any, q: Any, *, axis: int = -1, base: float | None = None) 
         if not (isinstance(p, MultivariateNormal) and isinstance(q, MultivariateNormal)):
             raise TypeError(f"p and q must be of one kind, got {type(p).__name__} and {type(q).__name__}")
         return _kl_normal(p, q) / _unit(base)
+    if hasattr(p, "entropy") or hasattr(q, "entropy"):
+        raise TypeError(
+            f"p and q must be probabilities or normal distributions, got {type(p).__name__} and {type(q).__name__}; "
+            "of others kl_monte_carlo estimates it from their log-densities at draws of p"
+        )
     p, q = _pair(p, q, axis)
     impossible = (q == 0) & (p > 0)
     terms = np.where(q == 0, np.where(impossible, np.inf, 0.0), deviance(p, np.where(q == 0, 1.0, q)))

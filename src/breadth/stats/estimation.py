@@ -335,7 +335,10 @@ def _checked_start(log_likelihood: LogDensity, start: ArrayLike) -> Floats:
     theta = np.array(start, dtype=np.float64)
     if theta.ndim != 1 or theta.size == 0 or not np.isfinite(theta).all():
         raise ValueError(f"parameters must be finite and of shape (k,), got {start!r}")
-    value = float(log_likelihood(theta))
+    found = np.asarray(log_likelihood(theta), np.float64)
+    if found.ndim:
+        raise ValueError(f"the log-likelihood must be one number, the sum over observations, got shape {found.shape}")
+    value = found.item()
     if not np.isfinite(value):
         raise ValueError(f"the log-likelihood must be finite where the search starts, at {theta} it is {value}")
     return theta

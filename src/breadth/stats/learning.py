@@ -257,6 +257,10 @@ def _losses(y: ArrayLike, predicted: ArrayLike, loss: Loss) -> Floats:
         raise ValueError(f"y and predicted must be of one length >= 1, got shapes {labels.shape} and {found.shape}")
     if isinstance(loss, str) and labels.shape != found.shape:
         raise ValueError(f"predicted must have y's shape {labels.shape}, got {found.shape}")
+    if loss in ("squared", "absolute") and any(v.dtype.kind not in "biuf" for v in (labels, found)):
+        raise ValueError(
+            f"loss={loss!r} needs numbers, got {labels.dtype} and {found.dtype}; of classes take 'zero_one'"
+        )
     values = np.asarray((LOSSES[loss] if isinstance(loss, str) else loss)(labels, found), np.float64)
     if values.shape != (len(labels),) or not np.isfinite(values).all():
         raise ValueError(f"loss must give one finite number for each of {len(labels)} rows, got shape {values.shape}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -81,7 +82,7 @@ def norm(x: ArrayLike, p: float = 2.0, *, axis: int | None = -1) -> Any:
     In production: use it where squares may overflow or vanish; numpy.linalg.norm elsewhere, and for matrices.
     """
     v = np.asarray(x, np.float64)
-    if not p >= 0:
+    if not isinstance(p, Real) or not p >= 0:
         raise ValueError(f"p must be >= 0 or infinite, got {p!r}")
     if axis is None:
         v, axis = v.reshape(-1), -1

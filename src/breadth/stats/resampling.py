@@ -144,7 +144,10 @@ def _each(
 
     def each(index: NDArray[np.int64]) -> NDArray[np.float64]:
         if not vectorized:
-            return np.array([statistic(rows[i]) for i in index], np.float64)
+            values = np.array([statistic(rows[i]) for i in index], np.float64)
+            if values.shape != (len(index),):
+                raise ValueError(f"statistic must return one number, got shape {values.shape[1:]}")
+            return values
         values = np.asarray(statistic(rows[index], axis=1), np.float64)
         if values.shape != (len(index),):
             raise ValueError(

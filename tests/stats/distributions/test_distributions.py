@@ -339,3 +339,18 @@ def test_nan_stays_nan_and_infinity_is_the_end(law):
 def test_bad_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("columns", [[0, 0], [3], [-1]])
+def test_columns_of_a_conditional_law_are_different_and_exist(columns):
+    law = MultivariateNormal([1, 2, 3], np.eye(3))
+    with pytest.raises(ValueError, match=r"columns must be different whole numbers in \[0, 3\)"):
+        law.conditional(columns, np.ones(len(columns)))
+    with pytest.raises(ValueError, match="columns must be different"):
+        law.marginal(columns)
+
+
+def test_quantiles_of_a_narrow_beta_come_without_warning():
+    levels = np.array([0, 1e-300, 0.5, 1])
+    with np.errstate(all="raise", under="ignore"):
+        assert_allclose(Beta(1e6, 2e6).quantile(levels), stats.beta(1e6, 2e6).ppf(levels), rtol=1e-9)

@@ -83,7 +83,8 @@ class Beta:
             at = np.where(inside, x, 0.5)
             lower, upper = beta_tails(self.a, self.b, at, 1 - at)
             off = np.where(q <= 0.5, lower - q, (1 - q) - upper)
-            step = off * np.exp(-self._log_density(at, 1 - at))
+            with np.errstate(over="ignore", invalid="ignore"):  # far tails; such a step is not taken
+                step = off * np.exp(-self._log_density(at, 1 - at))
             x = np.where(inside & (np.abs(step) < 1e-3 * np.minimum(at, 1 - at)), x - step, x)
         return x[()]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 from scipy.special import ndtr, owens_t
 
@@ -93,7 +93,10 @@ class MultivariateNormal:
             return ndtr(z[..., 0])[()]
         if self.mean.size == 2:
             return _bivariate(z[..., 0], z[..., 1], self.cov[0, 1] / np.sqrt(self.cov[0, 0] * self.cov[1, 1]))[()]
-        raise ValueError(f"cdf has a closed form for 1 and 2 dimensions only, this is of {self.mean.size}")
+        raise ValueError(
+            f"cdf has a closed form for 1 and 2 dimensions only, this is of {self.mean.size}; "
+            "scipy.stats.multivariate_normal.cdf integrates numerically"
+        )
 
     def entropy(self) -> float:
         """log det(2 pi e cov) / 2, in nats."""
@@ -107,7 +110,7 @@ class MultivariateNormal:
 
     def marginal(self, columns: Sequence[int]) -> Self:
         """The law of some of the columns."""
-        chosen = np.asarray(columns, dtype=np.intp)
+        chosen = self._columns(columns)
         return type(self)(self.mean[chosen], self.cov[np.ix_(chosen, chosen)])
 
     def conditional(self, columns: Sequence[int], values: ArrayLike) -> Self:
@@ -115,7 +118,7 @@ class MultivariateNormal:
 
         mean_o + C_oc C_cc^-1 (values - mean_c), C_oo - C_oc C_cc^-1 C_co.
         """
-        chosen = np.asarray(columns, dtype=np.intp)
+        chosen = self._columns(columns)
         others = np.setdiff1d(np.arange(self.mean.size), chosen)
         if not chosen.size or not others.size:
             raise ValueError(f"columns must be some but not all of {self.mean.size}, got {columns!r}")
@@ -182,6 +185,13 @@ class MultivariateNormal:
         if x.ndim == 0 or x.shape[-1] != self.mean.size:
             raise ValueError(f"x must have {self.mean.size} columns on its last axis, got shape {x.shape}")
         return x
+
+    def _columns(self, columns: Sequence[int]) -> NDArray[np.intp]:
+        chosen = np.asarray(columns, dtype=np.intp)
+        d = self.mean.size
+        if chosen.ndim != 1 or ((chosen < 0) | (chosen >= d)).any() or len(np.unique(chosen)) < chosen.size:
+            raise ValueError(f"columns must be different whole numbers in [0, {d}), got {columns!r}")
+        return chosen
 
     def _whitened(self, x: ArrayLike) -> Floats:
         rows = self._rows(x)
