@@ -61,8 +61,8 @@ def test_the_sigmoid_is_no_kernel_and_check_psd_says_so():
         check_psd(shifted)
 
 
-def test_a_small_sigmoid_with_negative_coef0_looks_like_a_gaussian_and_passes_on_lines():
-    """Lin & Lin 2003, theorem 3: as gamma falls, 1 + tanh(r) terms make it conditionally positive definite."""
+def test_a_small_sigmoid_with_negative_coef0_looks_like_a_gaussian_once_centred():
+    """Lin & Lin 2003: with a small gamma and coef0 < 0 it is nearly positive semi-definite once centred."""
     K = sigmoid_kernel(rows(200, 2), gamma=0.01, coef0=-1.0)
     centred = K - K.mean(axis=0) - K.mean(axis=1)[:, None] + K.mean()
     assert np.linalg.eigvalsh(centred)[0] > -1e-4

@@ -65,8 +65,8 @@ class KernelPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     Deviations:
         1. eigen_solver "randomized" is absent.
 
-    References: Schölkopf, Smola & Müller 1998, Neural Computation 10(5), eqs. 12, 14, 16 and appendix A (centring);
-        Bakır, Weston & Schölkopf 2004, Learning to find pre-images (NIPS), eq. 7 (inverse).
+    References: Schölkopf, Smola & Müller 1998, Neural Computation 10(5), section 3 and appendix A (centring);
+        Bakır, Weston & Schölkopf 2004, Learning to find pre-images (NIPS) (the inverse).
     Peer: sklearn.decomposition.KernelPCA, float64, 1e-9 (A).
     In production: use it for curved structure in up to some 1e4 rows; with the linear kernel it is PCA, and PCA is
         quicker.

@@ -48,8 +48,8 @@ class KernelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     Deviations: none from scikit-learn.
 
-    References: Saunders, Gammerman & Vovk 1998, Ridge regression learning algorithm in dual variables (ICML), eq. 11;
-        Murphy 2012, Machine Learning, section 14.4.3, eqs. 14.32 and 14.35.
+    References: Saunders, Gammerman & Vovk 1998, Ridge regression learning algorithm in dual variables (ICML);
+        Murphy 2012, Machine Learning, section 14.4.3.
     Peer: sklearn.kernel_ridge.KernelRidge, float64, 1e-9 (A).
     In production: use it for smooth functions of few scaled features up to some 1e4 rows; Gaussian process regression
         is the same mean with an error bar, and chooses gamma and alpha itself.

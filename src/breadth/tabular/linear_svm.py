@@ -70,8 +70,8 @@ class LinearSVC(ClassifierMixin, BaseEstimator):
            directly, which ends at the exact optimum once the rows inside the margin no longer change.
         2. penalty "l1" and multi_class "crammer_singer" are absent; random orders are not liblinear's.
 
-    References: Hsieh et al. 2008, A dual coordinate descent method for large-scale linear SVM (ICML), algorithm 3
-        and eq. 9; Keerthi & DeCoste 2005, JMLR 6, algorithm 1 (finite Newton method); Fan et al. 2008, JMLR 9.
+    References: Hsieh et al. 2008, A dual coordinate descent method for large-scale linear SVM (ICML), algorithm 3;
+        Keerthi & DeCoste 2005, JMLR 6 (finite Newton method); Fan et al. 2008, JMLR 9 (liblinear).
     Peer: sklearn.svm.LinearSVC (liblinear), float64, 1e-4 of the coefficients, no higher objective (A).
     In production: use it for text and other wide sparse rows, and where rows are too many for SVC.
     """

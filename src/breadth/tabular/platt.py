@@ -29,7 +29,7 @@ def fit_sigmoid(scores: ArrayLike, positive: ArrayLike, sample_weight: ArrayLike
 
     Cost: some ten Newton steps of O(n).
     References: Platt 1999, Probabilistic outputs for support vector machines, section 2; Lin, Lin & Weng 2007,
-        Machine Learning 68(3), algorithm 1 (Newton with backtracking; eqs. 5 and 6 keep digits).
+        Machine Learning 68(3), algorithm 1 (Newton with backtracking).
     Peer: scikit-learn's calibration._sigmoid_calibration, float64, 1e-4 (A).
     In production: use it for scores of few rows; with thousands, isotonic regression asks less of their shape.
     """
@@ -83,7 +83,7 @@ def couple_pairs(pairwise: NDArray[np.float64], n_classes: int) -> NDArray[np.fl
     Returns:
         Probabilities, shape (rows, classes), that sum to 1.
 
-    References: Wu, Lin & Weng 2004, JMLR 5, eqs. 14, 16 and 21 (second approach).
+    References: Wu, Lin & Weng 2004, JMLR 5, second approach.
     """
     r = np.clip(pairwise, _LEAST, 1 - _LEAST)
     if n_classes == 2:

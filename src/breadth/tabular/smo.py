@@ -48,7 +48,7 @@ class Rows:
         columns, sparse, matrix, sizes = np.zeros((0, n)), _NO_SPARSE, _NO_MATRIX, np.zeros(n)
         centre = np.zeros(X.shape[1])
         if kernel == "precomputed":
-            matrix = np.ascontiguousarray(X, dtype=np.float64)
+            matrix = np.require(X, np.float64, ["C", "W"])  # a memory map that may not be written is another type
         elif sp.issparse(X) and X.nnz < _DENSE * n * X.shape[1]:
             sizes = np.asarray(X.multiply(X).sum(axis=1), dtype=np.float64).ravel()
             sparse = _both_ways(X)
@@ -143,8 +143,8 @@ def solve(
         cache_bytes: memory for rows of K, float32; at least two are kept.
         n_threads: threads that sum up g anew; the answer does not depend on it.
 
-    References: Fan, Chen & Lin 2005, JMLR 6, algorithm 1 with WSS 2 and section 2.2; Chang & Lin 2011, ACM TIST 2(3),
-        section 5 (shrinking, caching) and eq. 12 (offset).
+    References: Fan, Chen & Lin 2005, JMLR 6, algorithm 1 with WSS 2; Chang & Lin 2011, ACM TIST 2(3), section 5
+        (shrinking, caching).
     """
     n = len(p)
     beta, g = np.zeros(n), p.astype(np.float64)
@@ -155,7 +155,7 @@ def solve(
     limit = max(1, int(min(cache_bytes, 4.0 * n * n)) // 4)
     flat = np.empty(max(limit, 2 * n), dtype=np.float32)
     budget = max_iter if max_iter >= 0 else np.iinfo(np.int64).max
-    taken = 0
+    taken, restarted = 0, -1
     active = np.arange(n)
     part = _Part(rows, diagonal, g, beta, lower, upper, barred, flat)
     look = min(n, _LOOK) if shrinking else 1 << 40
@@ -169,8 +169,9 @@ def solve(
                 break
             g = _sum_up(rows, p, beta, n_threads)
             highest, lowest = float((g - barred[0]).max()), float((g + barred[1]).min())
-            if highest - lowest < tol or taken >= budget:
+            if highest - lowest < tol or taken >= budget or taken == restarted:  # the last: no digits left to gain
                 break
+            restarted = taken
             active = np.flatnonzero(~_resting(g, barred, highest, lowest))
             part = _Part(
                 rows[active], diagonal[active], g[active], beta[active], lower[active], upper[active],

@@ -80,7 +80,8 @@ class SVC(ClassifierMixin, BaseEstimator):
 
     Warns:
         ConvergenceWarning: if max_iter steps did not reach tol.
-        IndefiniteKernelWarning: if "sigmoid", or "poly" with coef0 < 0, is no kernel on (200 of) the training rows.
+        IndefiniteKernelWarning: if "sigmoid", or "poly" with coef0 < 0, is no kernel on (200 of) the training rows;
+            their matrix is centred first, as sum beta = 0 meets no other.
 
     Cost: steps x rows that are not resting, plus n p for each row of K that is not cached; steps are usually 0.5 to 10
         times the rows. Memory: cache_size and about 60 bytes a row beside X. Pairs and folds share the threads that
@@ -93,9 +94,9 @@ class SVC(ClassifierMixin, BaseEstimator):
         3. `probability` deals rows to folds class by class, libsvm at random; scikit-learn 1.9 deprecates it for
            CalibratedClassifierCV, which serves here too.
 
-    References: Cortes & Vapnik 1995, Machine Learning 20, eqs. 23-26; Fan, Chen & Lin 2005, JMLR 6, algorithm 1, WSS 2;
-        Chang & Lin 2011, ACM TIST 2(3), sections 4.1, 5 and 7; Platt 1999 and Lin, Lin & Weng 2007 (probabilities);
-        Wu, Lin & Weng 2004, JMLR 5, second approach (coupling).
+    References: Cortes & Vapnik 1995, Machine Learning 20, sections 3 and 4; Fan, Chen & Lin 2005, JMLR 6, algorithm 1,
+        WSS 2; Chang & Lin 2011, ACM TIST 2(3), sections 4.1, 5 and 7; Platt 1999 and Lin, Lin & Weng 2007
+        (probabilities); Wu, Lin & Weng 2004, JMLR 5, second approach (coupling).
     Peer: sklearn.svm.SVC (libsvm), float64: dual objective 1e-6, coefficients 1e-4 at tol 1e-8 (A).
     In production: use it on scaled features up to some 1e5 rows, with C and gamma chosen by validation; LinearSVC
         beyond, or where features are many and sparse.
