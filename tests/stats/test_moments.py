@@ -140,3 +140,14 @@ def test_tiny_and_huge_values_stay_in_range():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("order", range(1, 11))
+def test_moments_of_every_order_are_those_of_powers(order):
+    d = np.random.default_rng(0).normal(size=300) * 3
+    d -= d.mean()
+    assert_allclose(
+        central_moment(d, order), np.mean(d**order), rtol=1e-11, atol=1e-13
+    )  # order 1: rounding of the mean
+    scale = np.sqrt(np.mean(d**2))
+    assert_allclose(standardised_moment(d, order), np.mean((d / scale) ** order), rtol=1e-11, atol=1e-13)

@@ -39,8 +39,9 @@ def beta_tails(a: ArrayLike, b: ArrayLike, x: ArrayLike, y: ArrayLike) -> tuple[
     shape = a.shape
     a, b, x, y = (np.atleast_1d(v) for v in (a, b, x, y))  # masks below need an axis
     swap = x > y  # from the end that is nearer, so that 1 - x is not taken of a rounded x
-    lower = np.where(swap, betaincc(b, a, y), betainc(a, b, x))
-    upper = np.where(swap, betainc(b, a, y), betaincc(a, b, x))
+    nearer = (np.where(swap, b, a), np.where(swap, a, b), np.where(swap, y, x))
+    inner, outer = betainc(*nearer), betaincc(*nearer)
+    lower, upper = np.where(swap, outer, inner), np.where(swap, inner, outer)
     for first, second, at, rest, below, above in ((a, b, x, y, lower, upper), (b, a, y, x, upper, lower)):
         with np.errstate(over="ignore", invalid="ignore"):
             off_mean = np.abs(at * (first + second) - first)
