@@ -23,6 +23,8 @@ from breadth.tabular.kernel import (
 from breadth.tabular.kernel_pca import KernelPCA
 from breadth.tabular.kernel_ridge import KernelRidge
 from breadth.tabular.label_propagation import LabelPropagation, LabelSpreading
+from breadth.tabular.lasso import ElasticNet, Lasso
+from breadth.tabular.lasso_path import enet_path, lasso_path
 from breadth.tabular.linear import LinearRegression
 from breadth.tabular.linear_svm import LinearSVC
 from breadth.tabular.logistic import LogisticRegression
@@ -33,6 +35,7 @@ from breadth.tabular.naive_bayes_categories import CategoricalNB
 from breadth.tabular.naive_bayes_counts import ComplementNB, MultinomialNB
 from breadth.tabular.neighbors import KNeighborsClassifier
 from breadth.tabular.quadratic_discriminant import QuadraticDiscriminantAnalysis
+from breadth.tabular.ridge import Ridge
 from breadth.tabular.selection import SelectKBest
 from breadth.tabular.selection_embedded import SelectFromModel
 from breadth.tabular.selection_scores import (
@@ -72,6 +75,7 @@ __all__ = [
     "DPMeans",
     "DecisionTreeClassifier",
     "DecisionTreeRegressor",
+    "ElasticNet",
     "GaussianMixture",
     "GaussianNB",
     "GaussianProcessClassifier",
@@ -85,6 +89,7 @@ __all__ = [
     "KernelRidge",
     "LabelPropagation",
     "LabelSpreading",
+    "Lasso",
     "LinearDiscriminantAnalysis",
     "LinearRegression",
     "LinearSVC",
@@ -94,6 +99,7 @@ __all__ = [
     "QuadraticDiscriminantAnalysis",
     "RandomForestClassifier",
     "RandomForestRegressor",
+    "Ridge",
     "SelectFromModel",
     "SelectKBest",
     "SelfTrainingClassifier",
@@ -108,8 +114,10 @@ __all__ = [
     "chi2",
     "cluster_report",
     "diagnose",
+    "enet_path",
     "f_classif",
     "f_regression",
+    "lasso_path",
     "linear_kernel",
     "mutual_info_classif",
     "mutual_info_regression",
