@@ -150,7 +150,8 @@ def test_labels_of_any_kind_come_back():
     [
         ({"C": 0}, "C must be > 0"),
         ({"C": np.nan}, "C must be > 0"),
-        ({"penalty": "l1"}, "penalty must be 'l2' or None, got 'l1'"),
+        ({"penalty": "l0"}, "penalty must be 'l2', 'l1', 'elasticnet' or None, got 'l0'"),
+        ({"l1_ratio": 2.0}, r"l1_ratio must be in \[0, 1\]"),
         ({"penalty": None, "C": 10.0}, "without meaning"),
         ({"tol": 0}, "tol must be > 0"),
         ({"max_iter": 0}, "max_iter must be >= 1"),
