@@ -6,6 +6,7 @@ from breadth.tabular.bagging import BaggingClassifier, BaggingRegressor
 from breadth.tabular.cascade import CascadeClassifier
 from breadth.tabular.cluster import KMeans
 from breadth.tabular.cluster_report import cluster_report
+from breadth.tabular.confident_learning import ConfidentLearningClassifier
 from breadth.tabular.diagnostics import diagnose
 from breadth.tabular.discriminant import LinearDiscriminantAnalysis
 from breadth.tabular.dp_means import DPMeans
@@ -72,6 +73,7 @@ __all__ = [
     "CascadeClassifier",
     "CategoricalNB",
     "ComplementNB",
+    "ConfidentLearningClassifier",
     "DPMeans",
     "DecisionTreeClassifier",
     "DecisionTreeRegressor",
