@@ -1,13 +1,14 @@
-"""KNeighborsClassifier beside scipy's distances and scikit-learn's classifier, in float64."""
+"""Nearest neighbours beside scipy's distances and scikit-learn's estimators, in float64."""
 
 import numpy as np
 import pytest
 import sklearn.neighbors
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
-from sklearn.datasets import load_digits, load_wine
+from sklearn.datasets import load_diabetes, load_digits, load_wine
 
 from breadth.tabular.neighbors import KNeighborsClassifier
+from breadth.tabular.neighbors_regressor import KNeighborsRegressor
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cityblock"])
@@ -34,3 +35,17 @@ def test_votes_equal_scikit_learns(mean, p, weights):
     assert_array_equal(ours.kneighbors()[1], peer.kneighbors()[1])
     assert_allclose(ours.predict_proba(X), peer.predict_proba(X), rtol=1e-12, atol=1e-15)
     assert_array_equal(ours.predict(X), peer.predict(X))
+
+
+@pytest.mark.parametrize("algorithm", ["brute", "kd_tree"])
+@pytest.mark.parametrize("weights", ["uniform", "distance"])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_means_equal_scikit_learns(outputs, weights, algorithm):
+    X, y = load_diabetes(return_X_y=True)
+    X = X + np.random.default_rng(0).normal(size=X.shape) * 1e-6  # no ties
+    y = y if outputs == 1 else np.column_stack([y, y**2])
+    ours = KNeighborsRegressor(7, weights=weights, algorithm=algorithm).fit(X[::2], y[::2])
+    peer = sklearn.neighbors.KNeighborsRegressor(7, weights=weights, algorithm="kd_tree").fit(X[::2], y[::2])
+    assert_array_equal(ours.kneighbors(X)[1], peer.kneighbors(X)[1])
+    assert_array_equal(ours.kneighbors()[1], peer.kneighbors()[1])
+    assert_allclose(ours.predict(X), peer.predict(X), rtol=1e-12)

@@ -5,10 +5,19 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from breadth.tabular.neighbors import KNeighborsClassifier, NeighborIndex
+from breadth.tabular.neighbors import KNeighborsClassifier
+from breadth.tabular.neighbors_index import NeighborIndex
+from breadth.tabular.neighbors_regressor import KNeighborsRegressor
+from breadth.tabular.neighbors_tree import NeighborTree, build_index
+
+CHECKED = [
+    KNeighborsClassifier(),
+    KNeighborsClassifier(p=1, weights="distance"),
+    KNeighborsRegressor(algorithm="kd_tree"),
+]
 
 
-@parametrize_with_checks([KNeighborsClassifier(), KNeighborsClassifier(p=1, weights="distance")])
+@parametrize_with_checks(CHECKED)
 def test_keeps_every_rule_of_scikit_learn(estimator, check):
     check(estimator)
 
@@ -50,6 +59,56 @@ def test_neighbours_are_those_of_a_double_loop(regime, p, metric):
         true_distance, truth = by_double_loop(queries, points, k, metric)
         assert_array_equal(found, truth)
         assert_allclose(distance, true_distance, rtol=1e-14)  # the compiler may fuse a product with its sum
+
+
+@pytest.mark.parametrize("p", [1, 3, 28])
+@pytest.mark.parametrize("regime", REGIMES)
+def test_a_tree_gives_the_neighbours_of_a_double_loop(regime, p):
+    rng = np.random.default_rng(0)
+    points = REGIMES[regime](rng, 1500, p)
+    queries = np.vstack([points[:40], points[-3:], REGIMES[regime](rng, 20, p)])
+    tree = NeighborTree.build(points)
+    for k in (1, 7, 100):
+        distance, found = tree.search(queries, k)
+        true_distance, truth = by_double_loop(queries, points, k, "euclidean")
+        assert_array_equal(found, truth)
+        assert_allclose(distance, true_distance, rtol=1e-14)  # the compiler may fuse a product with its sum
+        together = tree.search(queries, k, 3)
+        assert_array_equal(together[0], distance)
+        assert_array_equal(together[1], found)
+
+
+@pytest.mark.parametrize("n", [1, 2, 24, 25, 100])
+def test_a_tree_of_few_points_holds_them_all(n):
+    points = np.random.default_rng(0).normal(size=(n, 2))
+    _, found = NeighborTree.build(points).search(points, n)
+    assert_array_equal(np.sort(found, axis=1), np.tile(np.arange(n), (n, 1)))
+    assert_array_equal(found[:, 0], np.arange(n))
+
+
+def test_a_tree_is_taken_where_rows_vary_in_few_directions():
+    rng = np.random.default_rng(0)
+    few = rng.normal(size=(20_000, 4)) @ rng.normal(size=(4, 32)) + 1e-3 * rng.normal(size=(20_000, 32))
+    assert isinstance(build_index(few, "euclidean", "auto", 10), NeighborTree)
+    assert isinstance(build_index(few, "euclidean", "brute", 10), NeighborIndex)
+    assert isinstance(build_index(few, "manhattan", "auto", 10), NeighborIndex)
+    assert isinstance(build_index(rng.normal(size=(20_000, 32)), "euclidean", "auto", 10), NeighborIndex)
+    outlier = np.vstack([rng.normal(size=(20_000, 32)), np.full((1, 32), 1e9)])  # it alone makes one direction
+    assert isinstance(build_index(outlier, "euclidean", "auto", 10), NeighborIndex)
+
+
+def test_a_regression_is_the_weighted_mean_of_its_neighbours():
+    X, y = [[0.0], [1.0], [3.0], [3.0]], [0.0, 1.0, 1.0, 4.0]
+    assert_allclose(KNeighborsRegressor(2).fit(X, y).predict([[0.2], [3.0]]), [0.5, 2.5])
+    # distances 0.5, 0.5 and 2.5 from 0.5: weights 2, 2 and 0.4
+    model = KNeighborsRegressor(3, weights="distance").fit(X, np.column_stack([y, np.negative(y)]))
+    assert_allclose(model.predict([[0.5], [3.0]]), [[2.4 / 4.4, -2.4 / 4.4], [2.5, -2.5]], rtol=1e-14)
+    with pytest.raises(ValueError, match="weights returned 0 for every neighbour of a row"):
+        KNeighborsRegressor(3, weights=np.zeros_like).fit(X, y).predict([[1.0]])
+    with pytest.raises(ValueError, match=r"n_neighbors must be in \[1, 4\].*got 5"):
+        KNeighborsRegressor(5).fit(X, y)
+    with pytest.raises(ValueError, match="algorithm 'kd_tree' is for the Euclidean metric"):
+        KNeighborsRegressor(1, algorithm="kd_tree", p=1).fit(X, y)
 
 
 def test_a_query_beyond_the_range_of_float32_is_still_exact():
@@ -122,7 +181,7 @@ def test_weights_may_be_a_function():
         ({"n_neighbors": 1, "weights": "near"}, ValueError, "weights must be"),
         ({"n_neighbors": 1, "metric": "cosine"}, ValueError, "metric must be .* got 'cosine'"),
         ({"n_neighbors": 1, "p": 3}, ValueError, "p must be 1"),
-        ({"n_neighbors": 1, "algorithm": "kd_tree"}, ValueError, "algorithm must be"),
+        ({"n_neighbors": 1, "algorithm": "ball_tree"}, ValueError, "algorithm must be"),
     ],
 )
 def test_bad_parameters_are_named(parameters, error, message):

@@ -29,12 +29,14 @@ from breadth.tabular.lasso_path import enet_path, lasso_path
 from breadth.tabular.linear import LinearRegression
 from breadth.tabular.linear_svm import LinearSVC
 from breadth.tabular.logistic import LogisticRegression
+from breadth.tabular.minibatch import MiniBatchKMeans
 from breadth.tabular.mixture import GaussianMixture
 from breadth.tabular.naive_bayes import GaussianNB
 from breadth.tabular.naive_bayes_bernoulli import BernoulliNB
 from breadth.tabular.naive_bayes_categories import CategoricalNB
 from breadth.tabular.naive_bayes_counts import ComplementNB, MultinomialNB
 from breadth.tabular.neighbors import KNeighborsClassifier
+from breadth.tabular.neighbors_regressor import KNeighborsRegressor
 from breadth.tabular.quadratic_discriminant import QuadraticDiscriminantAnalysis
 from breadth.tabular.ridge import Ridge
 from breadth.tabular.selection import SelectKBest
@@ -87,6 +89,7 @@ __all__ = [
     "IndefiniteKernelWarning",
     "KMeans",
     "KNeighborsClassifier",
+    "KNeighborsRegressor",
     "KernelPCA",
     "KernelRidge",
     "LabelPropagation",
@@ -96,6 +99,7 @@ __all__ = [
     "LinearRegression",
     "LinearSVC",
     "LogisticRegression",
+    "MiniBatchKMeans",
     "MultinomialNB",
     "PageHinkley",
     "QuadraticDiscriminantAnalysis",

@@ -136,7 +136,7 @@ class _Turns:
 
     def _assign(self, last: bool = False) -> None:
         """Labels and sums for the centres as they are; at the `last` time labels alone."""
-        half_square = _half_square(self.centres)
+        half_square = half_squares(self.centres)
         if self.bounded:
             self.open = sum(self.pool(lambda s: self._where_open(s, half_square), range(len(self.parts))))
             self.scanned += self.open
@@ -204,14 +204,14 @@ def nearest_centres(rows: NDArray, centres: NDArray, *, n_threads: int = 1) -> N
     """
     labels = np.empty(len(rows), dtype=np.int32)
     centres = np.ascontiguousarray(centres)
-    half_square = _half_square(centres)
+    half_square = half_squares(centres)
     with announced(), one_thread(), pooled(n_threads) as pool:
         parts = _segments(len(rows))
         list(pool(lambda part: assign(rows[part], centres, half_square, labels[part]), parts))
     return labels
 
 
-def _half_square(centres: NDArray) -> NDArray:
+def half_squares(centres: NDArray) -> NDArray:
     return (0.5 * np.einsum("ij,ij->i", centres, centres, dtype=np.float64)).astype(centres.dtype)
 
 
