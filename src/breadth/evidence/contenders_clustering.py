@@ -119,6 +119,8 @@ class RandomGroups:
 def _ours(name: str, problem: Problem, seed: int, n_threads: int, settings: Settings) -> Clusterer:
     from breadth import tabular
 
+    if name == "GaussianMixture":
+        return Clusterer(tabular.GaussianMixture(problem.n_classes, random_state=seed, n_jobs=n_threads, **settings))
     return Clusterer(
         getattr(tabular, name)(n_clusters=problem.n_classes, random_state=seed, n_jobs=n_threads, **settings)
     )
@@ -149,5 +151,6 @@ PEERS = (
     clustering("scikit-learn bisecting k-means", "scikit-learn", _sklearn, "BisectingKMeans"),
     clustering("scikit-learn Gaussian mixture", "scikit-learn", _sklearn, "GaussianMixture"),
 )
+MIXTURE = clustering("breadth Gaussian mixture", "breadth", _ours, "GaussianMixture")
 TEN_STARTS = clustering("breadth k-means, 10 starts", "breadth", _ours, "KMeans", n_init=10)
 DUMMY = Entry("dummy", "numpy", _random, cost=0.0)

@@ -5,7 +5,7 @@ from breadth.evidence.comparison import Comparison
 
 COMPARISON = Comparison(
     name="clustering",
-    contenders=(c.KMEANS, c.TEN_STARTS, *c.PEERS, c.DUMMY),
+    contenders=(c.KMEANS, c.TEN_STARTS, c.MIXTURE, *c.PEERS, c.DUMMY),
     baseline=c.KMEANS.name,
     data=("spheres", "cigars", "unequal", "iris", "wine", "digits"),
     quick_data=("spheres", "cigars", "digits"),
