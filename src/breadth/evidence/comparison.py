@@ -38,6 +38,8 @@ NAMES: Mapping[str, str] = {  # comparison: its question, so that a list of them
     "generative-vs-discriminative": "Do models of the columns beat models of the classes where rows are few?",
     "imbalance-losses": "Which loss learns the rare classes when some are rare in training?",
     "noisy-labels": "Which loss is misled least by wrong labels in training?",
+    "semi-supervised": "What do rows without labels add where few have one?",
+    "active-learning": "Which choice of rows to label predicts best for so many labels?",
     "architectures": "Which architecture suits small images, and what is its bias worth when rows are few?",
     "language-models": "What do published language models cost for each token, in memory and arithmetic?",
     "token-pruning": "What does dropping tokens of a long prompt save up to the first answer, and what does it lose?",
