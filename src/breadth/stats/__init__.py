@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from breadth.stats.information import kl_monte_carlo, mutual_information, mutual_information_of_samples
     from breadth.stats.learning import capacity_curve, empirical_risk, generalisation_gap, learning_curve
     from breadth.stats.linalg import linear_independence
+    from breadth.stats.log_odds import log_sigmoid, logit, sigmoid
     from breadth.stats.mcmc import hmc, metropolis
     from breadth.stats.mixture import NormalMixture
     from breadth.stats.moments import Moments, central_moment, kurtosis, raw_moment, skewness, standardised_moment
@@ -114,6 +115,8 @@ __all__ = [
     "linear_independence",
     "log_likelihood",
     "log_posterior",
+    "log_sigmoid",
+    "logit",
     "low_rank_approximation",
     "maximum_likelihood",
     "metric_axioms",
@@ -132,6 +135,7 @@ __all__ = [
     "raw_moment",
     "rhat",
     "second_difference_test",
+    "sigmoid",
     "skewness",
     "spearman",
     "squared_l2_norm",
@@ -230,6 +234,7 @@ _MODULES = {
         "learning_curve",
     ),
     "linalg": ("linear_independence",),
+    "log_odds": ("log_sigmoid", "logit", "sigmoid"),
     "mcmc": (
         "hmc",
         "metropolis",
