@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.linalg.blas import dsyrk
 
 from breadth.tabular.lasso_kernels import descend, duality_gap
 
@@ -51,16 +50,15 @@ class LassoProblem:
             return self._products_between(np.arange(self.p), np.arange(self.p))
         if not (self.centred or self.weighted):
             return self.X.T @ self.X / self.n
-        total = np.zeros((self.p, self.p), order="F")
+        total = np.zeros((self.p, self.p))
         root = np.sqrt(self.weight)
         buffer = np.empty((_BLOCK_ROWS, self.p))
         for start in range(0, self.n, _BLOCK_ROWS):
             rows = self.X[start : start + _BLOCK_ROWS]
             block = np.subtract(rows, self.mean, out=buffer[: len(rows)])
             block *= root[start : start + len(rows), None]
-            total = dsyrk(1.0, block.T, beta=1.0, c=total, overwrite_c=1)  # the upper triangle
-        upper = np.triu(total, 1)
-        return upper + upper.T + np.diag(np.diag(total))
+            total += block.T @ block  # NumPy's, as all products here: two packages' thread pools would fight
+        return total
 
     def _products_between(self, A: NDArray, B: NDArray) -> NDArray:
         if sp.issparse(self.X):
