@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -25,14 +26,17 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
     Args:
         n_clusters: k, in [1, rows].
         init: "k-means++" (greedy: 2 + floor(log k) draws in proportion to the squared distance from the nearest centre
-            so far, of which the best stays), "random" (k distinct rows), or centres of shape (k, features).
+            so far, of which the best stays), "random" (k distinct rows), centres of shape (k, features), or a function
+            of (X, k, random_state=) that returns them.
         n_init: runs from different seeds, of which that with the least inertia stays; "auto" is 1, and 10 with
-            "random".
+            "random" or a function.
         max_iter: iterations at most, >= 1.
         tol: a run ends when the squared shift of all centres is at most tol times the mean variance of a feature.
         random_state: None, an integer or a RandomState.
         algorithm: "lloyd" compares every row with every centre each time, "hamerly" only those whose bounds leave their
-            label open; "auto" changes to bounds and back as they pay. They give the same clusters.
+            label open; "auto" changes to bounds and back as they pay. They give the same clusters, and "elkan" is taken
+            for "hamerly".
+        verbose, copy_x: not read; present so that calls written for scikit-learn run. X is never written to.
         n_jobs: threads, >= 1, or -1 for every core; None means as many as BLAS has been granted.
 
     Attributes:
@@ -64,12 +68,14 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         self,
         n_clusters: int = 8,
         *,
-        init: Literal["k-means++", "random"] | ArrayLike = "k-means++",
+        init: Literal["k-means++", "random"] | ArrayLike | Callable[..., ArrayLike] = "k-means++",
         n_init: int | Literal["auto"] = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
+        verbose: int = 0,
         random_state: int | np.random.RandomState | None = None,
-        algorithm: Algorithm = "auto",
+        copy_x: bool = True,
+        algorithm: Algorithm | Literal["elkan"] = "auto",
         n_jobs: int | None = None,
     ):
         self.n_clusters = n_clusters
@@ -77,7 +83,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
+        self.verbose = verbose
         self.random_state = random_state
+        self.copy_x = copy_x
         self.algorithm = algorithm
         self.n_jobs = n_jobs
 
@@ -97,26 +105,26 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         weight = _check_sample_weight(sample_weight, given, dtype=given.dtype, ensure_non_negative=True)
         mean = given.mean(axis=0, dtype=np.float64).astype(given.dtype)
         rows = given - mean  # |x - c|^2 comes from products: less of it cancels near the mean
-        seeds = None if isinstance(self.init, str) else np.asarray(self.init, dtype=rows.dtype) - mean
         random = check_random_state(self.random_state)
-        n_init = (
-            self.n_init if self.n_init != "auto" else 10 if isinstance(self.init, str) and self.init == "random" else 1
-        )
         tolerance = self.tol * float(np.var(rows, axis=0, dtype=np.float64).mean())
         best = None
+        n_threads = self._n_threads()  # before BLAS is held to one
         with one_thread():
-            for _ in range(1 if seeds is not None else n_init):
-                start = seeds
-                if start is None:
+            for _ in range(self._n_starts()):
+                if isinstance(self.init, str):
                     start = rows[draw_seeds(rows, weight, self.n_clusters, self.init, random)]
+                elif callable(self.init):
+                    start = self._centres(self.init(given, self.n_clusters, random_state=random), given) - mean
+                else:
+                    start = self._centres(self.init, given) - mean
                 run = lloyd(
                     rows,
                     start,
                     weight=weight,
                     max_iter=self.max_iter,
                     tol=tolerance,
-                    algorithm=self.algorithm,
-                    n_threads=self._n_threads(),
+                    algorithm="hamerly" if self.algorithm == "elkan" else self.algorithm,
+                    n_threads=n_threads,
                 )
                 if best is None or run.inertia < best.inertia:
                     best = run
@@ -146,17 +154,31 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             raise ValueError(f"tol must be >= 0, got {self.tol}")
         if self.n_clusters > len(X):
             raise ValueError(f"n_clusters must be at most n_samples = {len(X)}, got {self.n_clusters}")
-        if self.algorithm not in ("auto", "lloyd", "hamerly"):
-            raise ValueError(f"algorithm must be 'auto', 'lloyd' or 'hamerly', got {self.algorithm!r}")
+        if self.algorithm not in ("auto", "lloyd", "hamerly", "elkan"):
+            raise ValueError(f"algorithm must be 'auto', 'lloyd', 'hamerly' or 'elkan', got {self.algorithm!r}")
         if isinstance(self.init, str):
             if self.init not in ("k-means++", "random"):
-                raise ValueError(f"init must be 'k-means++', 'random' or an array of centres, got {self.init!r}")
-            return
-        given = np.asarray(self.init, dtype=np.float64)
-        if given.shape != (self.n_clusters, X.shape[1]):
-            raise ValueError(f"init must have shape {(self.n_clusters, X.shape[1])}, got {given.shape}")
-        if not np.isfinite(given).all():
+                raise ValueError(
+                    f"init must be 'k-means++', 'random', an array of centres or a function, got {self.init!r}"
+                )
+        elif not callable(self.init):
+            self._centres(self.init, X)
+
+    def _n_starts(self) -> int:
+        if not isinstance(self.init, str) and not callable(self.init):
+            return 1
+        if self.n_init != "auto":
+            return int(self.n_init)
+        return 1 if isinstance(self.init, str) and self.init == "k-means++" else 10
+
+    def _centres(self, given: ArrayLike, X: NDArray) -> NDArray:
+        """Centres to start from, of X's dtype, after a check."""
+        centres = np.asarray(given, dtype=X.dtype)
+        if centres.shape != (self.n_clusters, X.shape[1]):
+            raise ValueError(f"init must have shape {(self.n_clusters, X.shape[1])}, got {centres.shape}")
+        if not np.isfinite(centres).all():
             raise ValueError("init must be finite, got NaN or infinity")
+        return centres
 
     def _n_threads(self) -> int:
         return threads_for(self.n_jobs)

@@ -51,6 +51,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         precisions_init: inverses of covariances, in the shape of `precisions_`.
         random_state: None, an integer or a RandomState; of starts, and of `sample`.
         warm_start: go on from the last fit where there is one.
+        verbose, verbose_interval: not read; present so that calls written for scikit-learn run.
         n_jobs: threads, >= 1, or -1 for every core; None means as many as BLAS has been granted.
 
     Attributes:
@@ -78,7 +79,6 @@ class GaussianMixture(DensityMixin, BaseEstimator):
            warning; scikit-learn moves it to the origin.
         3. A "tied" covariance of k rows alone, as "k-means++" and "random_from_data" start, is that of those rows;
             scikit-learn takes the scatter of all rows, divided by k.
-        4. No `verbose`.
     References: Dempster, Laird & Rubin 1977, JRSS B 39(1); Bishop 2006, Pattern Recognition and Machine Learning, eq.
         9.23 to 9.28; Schwarz 1978, Annals of Statistics 6(2) (BIC); Akaike 1974, IEEE TAC 19(6) (AIC).
     Peer: sklearn.mixture.GaussianMixture from the same random_state, step for step, float64, 1e-8 (A).
@@ -102,6 +102,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         precisions_init: ArrayLike | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
         n_jobs: int | None = None,
     ):
         self.n_components = n_components
@@ -116,6 +118,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.precisions_init = precisions_init
         self.random_state = random_state
         self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
         self.n_jobs = n_jobs
 
     def fit(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -148,7 +152,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 spread=map if pool is None else pool.map,
             )
             for _ in range(1 if goes_on else self.n_init):
-                start = self._last(steps) if goes_on else self._start(steps, rows, weight, random)
+                start = self._last(steps) if goes_on else self._start(steps, rows, weight, random, n_threads)
                 run = em_loop(
                     start,
                     steps.e_step,
@@ -187,13 +191,13 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             )
 
     def _start(
-        self, steps: MixtureSteps, rows: NDArray, weight: NDArray, random: np.random.RandomState
+        self, steps: MixtureSteps, rows: NDArray, weight: NDArray, random: np.random.RandomState, n_threads: int
     ) -> MixtureParameters:
         """Of the responsibilities that init_params draws, and what is given instead of their moments."""
         weights, means = self.weights_init, self.means_init
         covariances = given_covariances(self.precisions_init, self.covariance_type, self.n_components)
         if weights is None or means is None or covariances is None:
-            drawn = steps.start(self._responsibilities(rows, weight, random))
+            drawn = steps.start(self._responsibilities(rows, weight, random, n_threads))
             drawn_means, drawn_covariances = steps.in_units(drawn)
             if weights is None and means is None and covariances is None:
                 return drawn
@@ -206,15 +210,26 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             _by_component(covariances, self.covariance_type, self.n_components, rows.shape[1]),
         )
 
-    def _responsibilities(self, rows: NDArray, weight: NDArray, random: np.random.RandomState) -> NDArray:
+    def _responsibilities(
+        self, rows: NDArray, weight: NDArray, random: np.random.RandomState, n_threads: int
+    ) -> NDArray:
         n, k = len(rows), self.n_components
         if self.init_params == "random":
             r = random.uniform(size=(n, k))
             return r / r.sum(axis=1, keepdims=True)
         r = np.zeros((n, k))
         if self.init_params == "kmeans":
-            model = KMeans(k, n_init=1, random_state=random, n_jobs=self.n_jobs)
-            r[np.arange(n), model.fit(rows, sample_weight=weight).labels_] = 1
+            model = KMeans(k, n_init=1, random_state=random, n_jobs=n_threads)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # fewer groups than k are an error just below
+                labels = model.fit(rows, sample_weight=weight).labels_
+            found = len(np.unique(labels))
+            if found < k:
+                raise ValueError(
+                    f"k-means finds {found} of n_components = {k} groups to start from, as rows are duplicates: take "
+                    f"n_components <= {found}, or init_params='random'"
+                )
+            r[np.arange(n), labels] = 1
         elif self.init_params == "k-means++":
             r[draw_seeds(rows, weight, k, "k-means++", random), np.arange(k)] = 1
         else:
