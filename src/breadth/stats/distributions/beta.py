@@ -12,7 +12,7 @@ from scipy.special import betaincinv, polygamma
 from breadth.stats.distributions.arguments import Floats, positive_number, quantile_levels, sample_of, sample_size
 from breadth.stats.distributions.protocol import Rng
 from breadth.stats.distributions.saddle_point import HALF_LOG_TWO_PI, digamma_less_log, log_binomial, stirling_error
-from breadth.stats.distributions.tails import beta_tails
+from breadth.stats.distributions.tails import beta_lower, beta_tails
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,12 @@ class Beta:
     def cdf(self, x: ArrayLike) -> Any:
         """P(X <= x), its left tail to full relative precision."""
         x = np.clip(np.asarray(x, dtype=np.float64), 0, 1)
-        return beta_tails(self.a, self.b, x, 1 - x)[0][()]
+        return beta_lower(self.a, self.b, x, 1 - x)[()]
 
     def sf(self, x: ArrayLike) -> Any:
         """P(X > x), its right tail to full relative precision."""
         x = np.clip(np.asarray(x, dtype=np.float64), 0, 1)
-        return beta_tails(self.a, self.b, x, 1 - x)[1][()]
+        return beta_lower(self.b, self.a, 1 - x, x)[()]
 
     def quantile(self, q: ArrayLike) -> Any:
         """The x with cdf(x) = q, for q in [0, 1]; scipy's value and Newton's steps, which its last digits may lack."""

@@ -17,10 +17,10 @@ from breadth.stats.distributions.arguments import (
     sample_size,
     whole_number,
 )
-from breadth.stats.distributions.counts import floor_of, smallest_count, where_the_mass_is
+from breadth.stats.distributions.counts import floor_of, for_each_count, smallest_count, where_the_mass_is
 from breadth.stats.distributions.protocol import Rng
 from breadth.stats.distributions.saddle_point import log_binomial
-from breadth.stats.distributions.tails import beta_tails
+from breadth.stats.distributions.tails import beta_lower
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Binomial:
         """Log-probability; -inf for what is not a whole number in [0, n]."""
         x = np.asarray(x, dtype=np.float64)
         inside = np.equal(x, np.floor(x)) & (x >= 0) & (x <= self.n)
-        value = log_binomial(np.where(inside, x, 0.0), self.n, self.p, 1 - self.p)
+        value = for_each_count(lambda k: log_binomial(k, self.n, self.p, 1 - self.p), np.where(inside, x, 0.0))
         return np.where(inside, value, np.where(np.isnan(x), np.nan, -np.inf))[()]
 
     def pmf(self, x: ArrayLike) -> Any:
@@ -71,11 +71,11 @@ class Binomial:
 
     def cdf(self, x: ArrayLike) -> Any:
         """P(X <= x), its left tail to full relative precision."""
-        return self._tails(floor_of(x))[0][()]
+        return self._tail(floor_of(x), upper=False)[()]
 
     def sf(self, x: ArrayLike) -> Any:
         """P(X > x), its right tail to full relative precision."""
-        return self._tails(floor_of(x))[1][()]
+        return self._tail(floor_of(x), upper=True)[()]
 
     def quantile(self, q: ArrayLike) -> Any:
         """Smallest whole number k with cdf(k) >= q, for q in [0, 1]; n at 1 unless p is 0."""
@@ -118,8 +118,16 @@ class Binomial:
 
     def _tails(self, k: Floats) -> tuple[Floats, Floats]:
         """P(X <= k) and P(X > k) at whole k."""
+        return self._tail(k, upper=False), self._tail(k, upper=True)
+
+    def _tail(self, k: Floats, *, upper: bool) -> Floats:
         inside = (k >= 0) & (k < self.n)
-        at = np.where(inside, k, 0.0)
-        upper, lower = beta_tails(at + 1, np.maximum(self.n - at, 1.0), self.p, 1 - self.p)
-        outside = np.where(np.isnan(k), np.nan, k >= self.n)
-        return np.where(inside, lower, outside), np.where(inside, upper, 1 - outside)
+        p, q = self.p, 1 - self.p
+
+        def of_count(at: Floats) -> Floats:
+            a, b = at + 1, np.maximum(self.n - at, 1.0)
+            return beta_lower(a, b, p, q) if upper else beta_lower(b, a, q, p)
+
+        tail = for_each_count(of_count, np.where(inside, k, 0.0))
+        outside = np.where(np.isnan(k), np.nan, k < 0 if upper else k >= self.n)
+        return np.where(inside, tail, outside)

@@ -46,3 +46,18 @@ def where_the_mass_is(mean: float, var: float, most: float) -> Floats:
     """The whole numbers within 12 standard deviations and 60 of the mean: all but 1e-30 of a count's mass."""
     reach = 12 * np.sqrt(var) + 60
     return np.arange(max(0.0, np.floor(mean - reach)), min(most, np.ceil(mean + reach)) + 1)
+
+
+def for_each_count(function: Callable[[Floats], Floats], k: Floats) -> Floats:
+    """function(k) of whole numbers, once for each number between the least and the largest where k repeats them.
+
+    Args:
+        function: of an array of whole numbers, value by value.
+        k: finite whole numbers, any shape.
+    """
+    if k.size < 64:
+        return function(k)
+    least, most = float(k.min()), float(k.max())
+    if most - least >= k.size // 2:
+        return function(k)
+    return function(np.arange(least, most + 1))[(k - least).astype(np.intp)]

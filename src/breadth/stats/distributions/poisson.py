@@ -17,10 +17,10 @@ from breadth.stats.distributions.arguments import (
     sample_size,
     weighted_mean,
 )
-from breadth.stats.distributions.counts import floor_of, smallest_count, where_the_mass_is
+from breadth.stats.distributions.counts import floor_of, for_each_count, smallest_count, where_the_mass_is
 from breadth.stats.distributions.protocol import Rng
 from breadth.stats.distributions.saddle_point import log_poisson
-from breadth.stats.distributions.tails import gamma_tails
+from breadth.stats.distributions.tails import gamma_lower, gamma_upper
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Poisson:
         """Log-probability; -inf for what is not a whole number >= 0."""
         x = np.asarray(x, dtype=np.float64)
         inside = np.equal(x, np.floor(x)) & (x >= 0) & np.isfinite(x)
-        value = log_poisson(np.where(inside, x, 0.0), self.rate)
+        value = for_each_count(lambda k: log_poisson(k, self.rate), np.where(inside, x, 0.0))
         return np.where(inside, value, np.where(np.isnan(x), np.nan, -np.inf))[()]
 
     def pmf(self, x: ArrayLike) -> Any:
@@ -69,11 +69,11 @@ class Poisson:
 
     def cdf(self, x: ArrayLike) -> Any:
         """P(X <= x), its left tail to full relative precision."""
-        return self._tails(floor_of(x))[0][()]
+        return self._tail(floor_of(x), upper=False)[()]
 
     def sf(self, x: ArrayLike) -> Any:
         """P(X > x), its right tail to full relative precision."""
-        return self._tails(floor_of(x))[1][()]
+        return self._tail(floor_of(x), upper=True)[()]
 
     def quantile(self, q: ArrayLike) -> Any:
         """Smallest whole number k with cdf(k) >= q, for q in [0, 1]; inf at 1 unless rate is 0."""
@@ -108,7 +108,11 @@ class Poisson:
 
     def _tails(self, k: Floats) -> tuple[Floats, Floats]:
         """P(X <= k) and P(X > k) at whole k."""
+        return self._tail(k, upper=False), self._tail(k, upper=True)
+
+    def _tail(self, k: Floats, *, upper: bool) -> Floats:
         inside = (k >= 0) & np.isfinite(k)
-        upper, lower = gamma_tails(np.where(inside, k, 0.0) + 1, self.rate)
-        outside = np.where(np.isnan(k), np.nan, k > 0)
-        return np.where(inside, lower, outside), np.where(inside, upper, 1 - outside)
+        gamma = gamma_lower if upper else gamma_upper
+        tail = for_each_count(lambda at: gamma(at + 1, self.rate), np.where(inside, k, 0.0))
+        outside = np.where(np.isnan(k), np.nan, k < 0 if upper else k > 0)
+        return np.where(inside, tail, outside)
