@@ -46,6 +46,19 @@ def test_the_kernels_equal_a_double_loop(n, p, k, dtype):
     assert_array_equal(nearest_centres(rows, centres), labels)
 
 
+def test_calls_written_for_scikit_learn_run():
+    X = np.random.default_rng(0).normal(size=(300, 4)) + 1e4
+    plain = KMeans(3, init=X[:3]).fit(X)
+    for other in (
+        KMeans(3, init=lambda X, k, random_state: X[:k], n_init=2, verbose=0, copy_x=False).fit(X),
+        KMeans(3, init=X[:3], algorithm="elkan").fit(X),
+    ):
+        assert_allclose(other.cluster_centers_, plain.cluster_centers_, rtol=1e-12)  # sums of rows in another order
+        assert_array_equal(other.labels_, plain.labels_)
+    with pytest.raises(ValueError, match=r"init must have shape \(3, 4\), got \(2, 4\)"):
+        KMeans(3, init=lambda X, k, random_state: X[:2]).fit(X)
+
+
 def test_equally_near_centres_give_the_first_label():
     rows = np.array([[0.0], [1.0], [-1.0]])
     assert_array_equal(nearest_centres(rows, np.array([[1.0], [-1.0], [1.0], [0.0], [0.0]])), [3, 0, 1])
@@ -130,7 +143,7 @@ def test_bounds_refill_empty_clusters_as_the_plain_turns_do():
         (lambda: lloyd([[1.0]], [[1.0]], max_iter=0), "max_iter must be at least 1"),
         (lambda: lloyd([[1.0]], [[1.0]], tol=-1.0), "tol must be at least 0"),
         (lambda: lloyd([[1.0]], [[1.0]], algorithm="elkan"), "algorithm must be 'auto', 'lloyd' or 'hamerly'"),
-        (lambda: KMeans(1, algorithm="elkan").fit([[1.0]]), "algorithm must be 'auto', 'lloyd' or 'hamerly'"),
+        (lambda: KMeans(1, algorithm="best").fit([[1.0]]), "algorithm must be 'auto', 'lloyd', 'hamerly' or 'elkan'"),
     ],
 )
 def test_bad_arguments_of_the_algorithm_are_named(call, message):

@@ -147,6 +147,16 @@ def test_repeated_rows_and_as_many_components_as_rows_work():
     assert np.isfinite(GaussianMixture(3, random_state=0).fit([[0.0], [1.0], [5.0]]).score([[2.0]]))
 
 
+def test_fewer_distinct_rows_than_components_are_said_with_what_to_do():
+    X = np.ones((20, 3))
+    with pytest.raises(
+        ValueError, match="finds 1 of n_components = 2 groups .* take n_components <= 1, or init_params"
+    ):
+        GaussianMixture(2).fit(X)
+    model = GaussianMixture(2, init_params="random", verbose=1, verbose_interval=5, random_state=0).fit(X)
+    assert_allclose(model.means_, np.ones((2, 3)), rtol=1e-12)  # means of equal numbers
+
+
 def test_a_component_without_rows_keeps_its_law_and_is_named():
     X = np.random.default_rng(0).normal(size=(100, 2))
     start = {"means_init": [[0, 0], [1e3, 1e3]], "weights_init": [0.5, 0.5], "precisions_init": [1.0, 1.0]}
