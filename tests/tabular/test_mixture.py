@@ -150,7 +150,7 @@ def test_repeated_rows_and_as_many_components_as_rows_work():
 def test_fewer_distinct_rows_than_components_are_said_with_what_to_do():
     X = np.ones((20, 3))
     with pytest.raises(
-        ValueError, match="finds 1 of n_components = 2 groups .* take n_components <= 1, or init_params"
+        ValueError, match=r"finds 1 of n_components = 2 groups .* take n_components <= 1, or init_params"
     ):
         GaussianMixture(2).fit(X)
     model = GaussianMixture(2, init_params="random", verbose=1, verbose_interval=5, random_state=0).fit(X)
