@@ -75,6 +75,23 @@ def test_more_columns_than_rows_interpolates_with_the_shortest_coefficients():
     assert_allclose(model.coef_, np.linalg.pinv(X) @ y, rtol=1e-10)
 
 
+@pytest.mark.parametrize("apart", [1.0, 1e-3, 1e-6, 0.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_many_columns_keep_their_digits_however_near_two_of_them_are(apart, weighted):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 80)) * 10.0 ** rng.integers(-6, 7, 80) + 1e3
+    X[:, 7] = X[:, 3] + apart * X[:, 7].std() * rng.normal(size=400)
+    y = X @ (rng.normal(size=80) / X.std(axis=0)) + rng.normal(size=400)
+    weight = rng.exponential(size=400) if weighted else np.ones(400)
+    model = LinearRegression().fit(X, y, weight if weighted else None)
+    root = np.sqrt(weight)[:, None]
+    A = np.hstack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones((400, 1))]) * root
+    best = np.linalg.lstsq(A, y * root[:, 0], rcond=1e-13)[0]
+    np.testing.assert_allclose(model.predict(X) * root[:, 0], A @ best, rtol=1e-9)
+    assert model.rank_ == 80 - (apart == 0)
+    assert list(model.collinear_) == ([7] if apart == 0 else [])
+
+
 def test_one_row_is_fitted_by_the_intercept_alone():
     model = LinearRegression().fit([[1.0, 2.0]], [5.0])
     assert_array_equal(model.coef_, [0.0, 0.0])
