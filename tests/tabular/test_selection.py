@@ -223,6 +223,17 @@ def test_the_threshold_of_a_model_is_a_number_or_a_multiple():
     assert_array_equal(fitted.get_support(indices=True), [2, 5])
 
 
+def test_a_model_that_is_fitted_already_chooses_without_a_fit_of_the_selector():
+    X, y = planted()
+    model = Lasso(alpha=0.3).fit(X, y)
+    assert_array_equal(SelectFromModel(model, prefit=True).transform(X), X[:, [2, 5]])
+    assert SelectFromModel(model, prefit=True, max_features=1).get_support().sum() == 1
+    with pytest.raises(NotFittedError):
+        SelectFromModel(Lasso(alpha=0.3), prefit=True).transform(X)
+    with pytest.raises(NotFittedError):
+        SelectFromModel(model, prefit=True, max_features=lambda X: 1).transform(X)
+
+
 def test_shares_are_those_of_brute_force_on_the_same_halves():
     X, y = planted(n=60)
     model = StabilitySelection(Lasso(alpha=0.05), n_features_per_fit=3, n_subsamples=8, random_state=1).fit(X, y)

@@ -26,7 +26,8 @@ class SelectFromModel(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         estimator: with coef_ or feature_importances_ after fit; fitted already if `prefit`.
         threshold: a number, "mean", "median", or a multiple such as "1.25*mean"; None is 1e-5 for a model with an L1
             penalty and else "mean". -inf with max_features chooses by number alone.
-        prefit: the estimator is fitted; fit then fits nothing.
+        prefit: the estimator is fitted; fit then fits nothing, and `transform` needs it only where max_features is a
+            function.
         norm_order: norm over the classes of coef_ of shape (classes, columns).
         max_features: columns at most, >= 0, or a function of X that says so; the largest stay.
         importance_getter: "auto", the path of an attribute, or a function of the fitted estimator.
@@ -92,24 +93,31 @@ class SelectFromModel(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
             self.estimator_ = deepcopy(self.estimator)
         else:
             self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
-        sizes = sizes_of(self.estimator_, self.importance_getter, self.norm_order)
-        if sizes.shape != (given.shape[1],):
-            raise ValueError(f"there must be one importance for each of {given.shape[1]} columns, got {sizes.shape}")
-        self.threshold_ = self._number(sizes)
-        mask = sizes >= self.threshold_
-        if self.max_features is not None:
-            most = self.max_features(X) if callable(self.max_features) else self.max_features
-            if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 0:
-                raise ValueError(f"max_features must be an integer >= 0 or a function of X giving one, got {most!r}")
+        most = self.max_features(X) if callable(self.max_features) else self.max_features
+        self.threshold_, self._mask = self._choice(self.estimator_, most)
+        if self._mask.shape != (given.shape[1],):
+            raise ValueError(
+                f"there must be one importance for each of {given.shape[1]} columns, got {self._mask.shape}"
+            )
+        if most is not None:
             self.max_features_ = int(most)
-            mask[np.argsort(-sizes, kind="stable")[self.max_features_ :]] = False
-        self._mask = mask
         return self
 
-    def _number(self, sizes: NDArray) -> float:
+    def _choice(self, model: Any, most: Any) -> tuple[float, NDArray[np.bool_]]:
+        """The threshold as a number, and the columns that a fitted model's importances choose by it."""
+        sizes = sizes_of(model, self.importance_getter, self.norm_order)
+        threshold = self._number(model, sizes)
+        mask = sizes >= threshold
+        if most is not None:
+            if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 0:
+                raise ValueError(f"max_features must be an integer >= 0 or a function of X giving one, got {most!r}")
+            mask[np.argsort(-sizes, kind="stable")[int(most) :]] = False
+        return threshold, mask
+
+    def _number(self, model: Any, sizes: NDArray) -> float:
         wanted = self.threshold
         if wanted is None:
-            wanted = 1e-5 if _has_l1(self.estimator_) else "mean"
+            wanted = 1e-5 if _has_l1(model) else "mean"
         if not isinstance(wanted, str):
             return float(wanted)
         factor, star, reference = wanted.rpartition("*")
@@ -122,6 +130,9 @@ class SelectFromModel(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
             ) from None
 
     def _get_support_mask(self) -> NDArray[np.bool_]:
+        if self.prefit and not hasattr(self, "_mask") and not callable(self.max_features):
+            check_is_fitted(self.estimator)
+            return self._choice(self.estimator, self.max_features)[1]
         check_is_fitted(self)
         return self._mask
 

@@ -181,6 +181,7 @@ class RFE(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         estimator: unfitted, with coef_ or feature_importances_ after fit.
         n_features_to_select: columns to keep, >= 1; a share in (0, 1]; None is half of them.
         step: columns dropped at a time, >= 1, or their share of all in (0, 1).
+        verbose: not read; present so that calls written for scikit-learn run.
         importance_getter: "auto", the path of an attribute ("regressor_.coef_"), or a function of the fitted estimator.
 
     Attributes:
@@ -193,7 +194,7 @@ class RFE(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError: if n_features_to_select or step is out of range, or the estimator has no importances.
 
     Cost: (columns - kept) / step + 1 fits.
-    Deviations: `verbose` is absent; n_features_to_select beyond the columns is an error, and a warning there.
+    Deviations: n_features_to_select beyond the columns is an error, and a warning there.
     References: Guyon, Weston, Barnhill & Vapnik 2002, Machine Learning 46, section 2.5.
     Peer: sklearn.feature_selection.RFE, the same ranking (A).
     In production: use it with a linear model on scaled columns, or a forest; cheaper than SequentialFeatureSelector, as
@@ -206,11 +207,13 @@ class RFE(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         *,
         n_features_to_select: int | float | None = None,
         step: int | float = 1,
+        verbose: int = 0,
         importance_getter: str | Callable[[Any], Any] = "auto",
     ):
         self.estimator = estimator
         self.n_features_to_select = n_features_to_select
         self.step = step
+        self.verbose = verbose
         self.importance_getter = importance_getter
 
     def __sklearn_tags__(self):
