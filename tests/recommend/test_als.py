@@ -23,7 +23,8 @@ def test_ratings_that_were_held_back_are_found_and_zeros_in_their_place_would_hi
     model = ExplicitALS(3, 0.001, 30, random_state=0).fit(observed)
     user, item = np.nonzero(hidden)
     error = np.sqrt(np.mean((model.predict(user, item) - full[hidden]) ** 2))
-    filled = ExplicitALS(3, 0.001, 30, random_state=0).fit(np.nan_to_num(observed))
+    with pytest.warns(UserWarning, match="all of its 9600 entries are ratings, the zeros too.*csr_array"):
+        filled = ExplicitALS(3, 0.001, 30, random_state=0).fit(np.nan_to_num(observed))
     error_filled = np.sqrt(np.mean((filled.predict(user, item) - full[hidden]) ** 2))
     assert error < 0.1
     assert error_filled > 1.0
@@ -180,7 +181,7 @@ def test_bad_parameters_of_the_explicit_kind_are_named(options, message):
 
 @pytest.mark.parametrize("cls", [ImplicitALS, ExplicitALS])
 def test_bad_questions_are_named(cls):
-    model = cls(2, random_state=0).fit(np.eye(3))
+    model = cls(2, random_state=0).fit(sp.eye_array(3))
     for users, error, message in ((3, ValueError, r"users must be in \[0, 3\), got 3"), ("0", TypeError, "users must")):
         with pytest.raises(error, match=message):
             model.recommend(users)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -36,6 +37,9 @@ def read_interactions(X: Any, *, ratings: bool) -> sp.csr_array:
     Raises:
         TypeError: if X is not numeric.
         ValueError: if X is not two-dimensional, is empty, holds infinity, a stored NaN, or (ratings) an entry twice.
+
+    Warns:
+        UserWarning: if ratings are dense, none is NaN and some are 0, which then are ratings of 0.
     """
     if sp.issparse(X):
         if X.ndim != 2:
@@ -54,7 +58,15 @@ def read_interactions(X: Any, *, ratings: bool) -> sp.csr_array:
             raise TypeError(f"X must be a numeric matrix of users by items: {wrong}") from wrong
         if dense.ndim != 2:
             raise ValueError(f"X must be a matrix of users by items, got shape {dense.shape}")
-        user, item = np.nonzero(~np.isnan(dense) if ratings else dense)
+        rated = ~np.isnan(dense) if ratings else dense != 0
+        if ratings and rated.all() and dense.size and (dense == 0).any():
+            warnings.warn(
+                f"X is dense and holds no NaN, so that all of its {dense.size} entries are ratings, the zeros too, and "
+                "nothing is left to recommend: where 0 means not rated, give scipy.sparse.csr_array(X)",
+                UserWarning,
+                stacklevel=3,
+            )
+        user, item = np.nonzero(rated)
         kept = sp.csr_array((dense[user, item], (user, item)), shape=dense.shape)
     if 0 in kept.shape:
         raise ValueError(f"X has no {'users' if kept.shape[0] == 0 else 'items'}: its shape is {kept.shape}")
