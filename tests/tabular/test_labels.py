@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from breadth.tabular import (
+    SVC,
     AdaBoostClassifier,
     BaggingClassifier,
     DecisionTreeClassifier,
     GaussianNB,
     GradientBoostingClassifier,
     KNeighborsClassifier,
+    LinearSVC,
     LogisticRegression,
+    QuadraticDiscriminantAnalysis,
     RandomForestClassifier,
 )
 from breadth.tabular.labels import class_codes
@@ -47,3 +50,10 @@ def test_codes_number_the_sorted_classes():
     classes, codes = class_codes(np.array(["b", "a", "c", "a"]))
     assert classes.tolist() == ["a", "b", "c"]
     assert codes.tolist() == [1, 0, 2, 0]
+
+
+@pytest.mark.parametrize("model", [SVC(), LinearSVC(), QuadraticDiscriminantAnalysis()], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(("label", "shown"), [(0, "0"), ("a", "'a'"), (True, "True")])
+def test_a_label_is_shown_as_it_was_written(model, label, shown):
+    with pytest.raises(ValueError, match=f"got only one class: {shown}$"):
+        model.fit(X, np.full(20, label))

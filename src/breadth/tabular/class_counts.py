@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import _check_sample_weight
 
 from breadth.tabular.blas import one_thread
-from breadth.tabular.labels import class_codes
+from breadth.tabular.labels import class_codes, shown
 
 FLOATS = (np.float64, np.float32)  # dtypes that are taken as they are; others become float64
 _BLOCK_ENTRIES = 1 << 18  # numbers worked on at a time: they stay in the second-level cache
@@ -143,8 +143,8 @@ def log_of_counts(smoothed: NDArray, classes: NDArray, prior: NDArray, what: str
     if len(bare):
         c, j = bare[0]
         raise ValueError(
-            f"column {j} {what} class {classes[c]!r} and alpha is 0 there: a row that has it would have probability "
-            "0 in every such class; give alpha > 0 (1e-10 for next to none), or drop the column"
+            f"column {j} {what} class {shown(classes[c])} and alpha is 0 there: a row that has it would have "
+            "probability 0 in every such class; give alpha > 0 (1e-10 for next to none), or drop the column"
         )
     return np.log(smoothed, out=np.zeros_like(smoothed), where=smoothed > 0)
 

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from breadth.tabular.blas import one_thread
 from breadth.tabular.gaussian_process import FEW_ROWS, _kinds, default_kernel
-from breadth.tabular.labels import class_codes
+from breadth.tabular.labels import class_codes, shown
 from breadth.tabular.marginal_likelihood import Optimizer, choose_hyperparameters
 
 _ENOUGH = 1e-10  # rise of the objective below which Newton's method has ended
@@ -110,7 +110,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, codes = class_codes(y)
         self.n_classes_ = len(self.classes_)
         if self.n_classes_ < 2:
-            raise ValueError(f"y must hold at least 2 classes, got only one class: {self.classes_[0]!r}")
+            raise ValueError(f"y must hold at least 2 classes, got only one class: {shown(self.classes_[0])}")
         self.X_train_ = np.copy(X) if self.copy_X_train else X
         random = check_random_state(self.random_state)
         self._parts = []

@@ -27,6 +27,11 @@ def class_codes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return classes, codes
 
 
+def shown(label: object) -> str:
+    """A label as it was written: 0 and 'a', where numpy's repr is np.int64(0) and np.str_('a')."""
+    return repr(label.item() if isinstance(label, np.generic) else label)
+
+
 def _is_absent(label: object) -> bool:
     return (
         label is None or (isinstance(label, float) and label != label) or type(label).__name__ in ("NAType", "NaTType")

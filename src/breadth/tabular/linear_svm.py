@@ -19,7 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from breadth.compilation import announced
 from breadth.tabular.blas import granted_threads, one_thread
-from breadth.tabular.labels import class_codes
+from breadth.tabular.labels import class_codes, shown
 from breadth.tabular.linear_svm_kernels import descend
 
 _WIDEST = 2000  # features up to which "auto" forms the primal's Hessian
@@ -126,7 +126,7 @@ class LinearSVC(ClassifierMixin, BaseEstimator):
         self.classes_, codes = class_codes(y)
         n_classes = len(self.classes_)
         if n_classes < 2:
-            raise ValueError(f"y must hold at least 2 classes, got only one class: {self.classes_[0]!r}")
+            raise ValueError(f"y must hold at least 2 classes, got only one class: {shown(self.classes_[0])}")
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         factor = compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=weight)
         base = self.C * weight
@@ -134,7 +134,7 @@ class LinearSVC(ClassifierMixin, BaseEstimator):
         bare = np.bincount(codes, weights=price, minlength=n_classes) <= 0
         if bare.any():
             raise ValueError(
-                f"sample_weight and class_weight leave no weight to class {self.classes_[bare][0]!r}: "
+                f"sample_weight and class_weight leave no weight to class {shown(self.classes_[bare][0])}: "
                 "remove its rows, or weigh them"
             )
         if (price == 0).any():

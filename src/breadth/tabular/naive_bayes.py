@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from breadth.tabular.blas import one_thread
-from breadth.tabular.labels import class_codes
+from breadth.tabular.labels import class_codes, shown
 
 _BLOCK_ROWS = 2048  # rows scored at a time: their squared deviations stay in cache
 
@@ -165,7 +165,7 @@ class GaussianNB(ClassifierMixin, BaseEstimator):
         if len(bare):
             c, j = bare[0]
             raise ValueError(
-                f"column {j} is constant in class {self.classes_[c]!r} and nothing widens it (epsilon_="
+                f"column {j} is constant in class {shown(self.classes_[c])} and nothing widens it (epsilon_="
                 f"{self.epsilon_:g}): a Gaussian needs a variance above 0; drop the column or raise var_smoothing, "
                 "which multiplies the largest variance of all columns"
             )

@@ -19,7 +19,7 @@ from breadth.tabular.class_counts import (
     log_prior,
     row_blocks,
 )
-from breadth.tabular.labels import class_codes
+from breadth.tabular.labels import class_codes, shown
 
 
 class CategoricalNB(ClassifierMixin, BaseEstimator):
@@ -146,7 +146,7 @@ class CategoricalNB(ClassifierMixin, BaseEstimator):
             bare = np.argwhere((smoothed == 0) & np.isfinite(self.class_log_prior_)[:, None])
             if len(bare):
                 raise ValueError(
-                    f"category {bare[0, 1]} of column {j} never occurs in class {self.classes_[bare[0, 0]]!r} and "
+                    f"category {bare[0, 1]} of column {j} never occurs in class {shown(self.classes_[bare[0, 0]])} and "
                     f"alpha={self.alpha!r} gives it probability 0; give alpha > 0 (1e-10 for next to none)"
                 )
             logs = np.log(smoothed, out=np.zeros_like(smoothed), where=smoothed > 0)

@@ -15,7 +15,7 @@ from breadth.stats.linalg import linear_independence
 from breadth.tabular.blas import one_thread
 from breadth.tabular.class_counts import row_blocks
 from breadth.tabular.discriminant import NARROW, check_shrinkage, class_shares
-from breadth.tabular.labels import class_codes
+from breadth.tabular.labels import class_codes, shown
 from breadth.tabular.scatter import column_means, covariance, is_flat, triangle
 
 
@@ -97,11 +97,11 @@ class QuadraticDiscriminantAnalysis(ClassifierMixin, BaseEstimator):
         if not self.tol >= 0:
             raise ValueError(f"tol must be >= 0, got {self.tol!r}")
         if len(self.classes_) < 2:
-            raise ValueError(f"y must hold at least 2 classes, got only one class: {self.classes_[0]!r}")
+            raise ValueError(f"y must hold at least 2 classes, got only one class: {shown(self.classes_[0])}")
         counts = np.bincount(codes)
         if (counts < 2).any():
             raise ValueError(
-                f"y has only 1 sample in class {self.classes_[counts.argmin()]!r}, whose covariance is then not "
+                f"y has only 1 sample in class {shown(self.classes_[counts.argmin()])}, whose covariance is then not "
                 "defined: merge the class with another, or drop it"
             )
         self.priors_ = class_shares(self.priors, counts)
@@ -139,7 +139,8 @@ class QuadraticDiscriminantAnalysis(ClassifierMixin, BaseEstimator):
             self._check_rank(R, is_flat(R, size, n), values[::-1], n, k, "shrinkage='auto'")
         if not values[0] > 0:
             raise ValueError(
-                f"the covariance of class {self.classes_[k]!r} is singular with shrinkage={self.shrinkage!r}: raise it"
+                f"the covariance of class {shown(self.classes_[k])} is singular with shrinkage={self.shrinkage!r}: "
+                "raise it"
             )
         return values[::-1], vectors[:, ::-1]
 
@@ -154,19 +155,19 @@ class QuadraticDiscriminantAnalysis(ClassifierMixin, BaseEstimator):
             return
         if n <= p:
             raise ValueError(
-                f"class {label!r} has {n} rows for {p} columns, and its covariance has no inverse: give {mend}, drop "
-                "columns, or use LinearDiscriminantAnalysis"
+                f"class {shown(label)} has {n} rows for {p} columns, and its covariance has no inverse: give {mend}, "
+                "drop columns, or use LinearDiscriminantAnalysis"
             )
         if flat.any():
             raise ValueError(
-                f"column {self._named(int(flat.argmax()))} is constant in class {label!r}: drop it, or give {mend}"
+                f"column {self._named(int(flat.argmax()))} is constant in class {shown(label)}: drop it, or give {mend}"
             )
         unit = R / np.sqrt(squares)
         if scipy.linalg.svdvals(unit, check_finite=False)[-1] ** 2 <= self.tol:
             found = linear_independence(unit, method="svd", rtol=np.sqrt(self.tol) / np.sqrt(p))
             which = [self._named(int(j)) for j in found.dependent]
             what = f" ({', '.join(which)} repeat what the others say)" if which else ""
-            raise ValueError(f"columns are collinear in class {label!r}{what}: drop some, or give {mend}")
+            raise ValueError(f"columns are collinear in class {shown(label)}{what}: drop some, or give {mend}")
 
     def _named(self, j: int) -> str:
         names = getattr(self, "feature_names_in_", None)

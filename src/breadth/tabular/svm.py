@@ -22,7 +22,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from breadth.compilation import announced
 from breadth.tabular.blas import granted_threads, one_thread
 from breadth.tabular.kernel import kernel_between, square_or_raise, warn_of_indefinite
-from breadth.tabular.labels import class_codes
+from breadth.tabular.labels import class_codes, shown
 from breadth.tabular.platt import couple_pairs, fit_sigmoid
 from breadth.tabular.smo import Rows, Solution, solve
 from breadth.tabular.svm_settings import Kernel, check_svm_parameters, resolve_gamma, training_rows
@@ -167,14 +167,14 @@ class SVC(ClassifierMixin, BaseEstimator):
         self.classes_, codes = class_codes(y)
         n_classes = len(self.classes_)
         if n_classes < 2:
-            raise ValueError(f"y must hold at least 2 classes, got only one class: {self.classes_[0]!r}")
+            raise ValueError(f"y must hold at least 2 classes, got only one class: {shown(self.classes_[0])}")
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         self.class_weight_ = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
         price = self.C * weight * self.class_weight_[codes]
         bare = np.bincount(codes, weights=price, minlength=n_classes) <= 0
         if bare.any():
             raise ValueError(
-                f"sample_weight and class_weight leave no weight to class {self.classes_[bare][0]!r}: "
+                f"sample_weight and class_weight leave no weight to class {shown(self.classes_[bare][0])}: "
                 "remove its rows, or weigh them"
             )
         self._gamma = resolve_gamma(self.gamma, X, self.kernel)
