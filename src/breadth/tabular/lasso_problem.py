@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from breadth.tabular.lasso_kernels import descend, duality_gap
 
 _BLOCK_ROWS = 2048
+_FEW_ROWS, _NEAR = 256, 1e3  # spreads of the first rows within which a mean in one pass has 12 digits of a spread
 _FIRST_SET = 128  # columns in a working set, at least, if so many are there
 _LATER = 0.3  # share of the tolerance left to a working set: what other columns add must fit into the rest
 
@@ -33,12 +35,16 @@ class LassoProblem:
         self.centred = fit_intercept
         self.Y = Y - self.y_mean
         self.square = np.einsum("i,it,it->t", self.weight, self.Y, self.Y)
-        self.pulls = self._back(self.weight[:, None] * self.Y)  # (p, t)
         self.held = np.zeros(0, dtype=np.intp)  # columns whose products are known
         self.products = np.zeros((0, 0))
         self.whole = whole
         if whole:
             self.products = self._all_products()
+
+    @cached_property
+    def pulls(self) -> NDArray[np.float64]:
+        """X'y with centred columns, averaged, shape (p, t)."""
+        return self._back(self.weight[:, None] * self.Y)
 
     def _back(self, V: NDArray) -> NDArray:
         """X'V with centred columns."""
@@ -50,14 +56,17 @@ class LassoProblem:
             return self._products_between(np.arange(self.p), np.arange(self.p))
         if not (self.centred or self.weighted):
             return self.X.T @ self.X / self.n
-        total = np.zeros((self.p, self.p))
+        total, pulls = np.zeros((self.p, self.p)), np.zeros((self.p, self.Y.shape[1]))
         root = np.sqrt(self.weight)
         buffer = np.empty((_BLOCK_ROWS, self.p))
         for start in range(0, self.n, _BLOCK_ROWS):
             rows = self.X[start : start + _BLOCK_ROWS]
+            own = root[start : start + len(rows), None]
             block = np.subtract(rows, self.mean, out=buffer[: len(rows)])
-            block *= root[start : start + len(rows), None]
+            block *= own
             total += block.T @ block  # NumPy's, as all products here: two packages' thread pools would fight
+            pulls += block.T @ (own * self.Y[start : start + len(rows)])
+        self.pulls = pulls
         return total
 
     def _products_between(self, A: NDArray, B: NDArray) -> NDArray:
@@ -171,9 +180,9 @@ class LassoProblem:
 
 
 def _mean(A: Any, weight: NDArray) -> NDArray:
-    """Weighted column means; dense columns are corrected by the mean of what they leave over."""
+    """Weighted column means; dense columns far from 0 are corrected by the mean of what they leave over."""
     mean = np.asarray(A.T @ weight).ravel()
-    if sp.issparse(A):
+    if sp.issparse(A) or (np.abs(mean) <= _NEAR * A[:_FEW_ROWS].std(axis=0)).all():
         return mean
     correction = np.zeros_like(mean)
     for start in range(0, len(weight), _BLOCK_ROWS):

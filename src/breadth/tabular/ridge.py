@@ -161,8 +161,8 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if by_columns:
             G, right = problem.products, problem.pulls
         else:
-            X = problem.X.toarray() if sp.issparse(problem.X) else problem.X
-            centred = (X - problem.mean) * root[:, None]
+            centred = (problem.X.toarray() if sp.issparse(problem.X) else problem.X) - problem.mean
+            centred *= root[:, None]
             right = problem.Y * root[:, None]
             G = centred @ centred.T if self.solver_ == "cholesky" else np.zeros((0, 0))
         largest = G.diagonal().max(initial=0.0)
@@ -215,7 +215,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
 def _cholesky(G: NDArray, alpha: float, right: NDArray) -> NDArray | None:
     """(G + alpha I)^-1 right, or None where rounding leaves that matrix without a Cholesky factor."""
-    damped = np.array(G)
+    damped = np.array(G, order="F")
     damped[np.diag_indices(len(G))] += alpha
     try:
         factor = scipy.linalg.cho_factor(damped, lower=True, overwrite_a=True, check_finite=False)
