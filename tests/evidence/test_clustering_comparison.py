@@ -108,3 +108,10 @@ def test_the_command_runs(tmp_path, monkeypatch, capsys):
     assert main(["compare", "clustering", "--data", "spheres:200", *options]) == 0
     table = json.loads(capsys.readouterr().out)["tables"][0]
     assert {line["contender"] for line in table["results"]} == {e.name for e in get("clustering").contenders}
+
+
+def test_a_file_is_refused_with_the_reason_and_the_sets_that_there_are(tmp_path):
+    path = tmp_path / "customers.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"this comparison reads no file, .*; the sets are spheres, cigars"):
+        c.read_groups(str(path))

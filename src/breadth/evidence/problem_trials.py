@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -67,6 +68,11 @@ def named(name: str, kinds: Collection[str], *, unit: str, default: int, least: 
     """
     kind, _, count = name.partition(":")
     if kind not in kinds:
+        if Path(name).is_file():
+            raise ValueError(
+                f"--data {name}: this comparison reads no file, for the truth must be known beforehand; the sets are "
+                f"{', '.join(kinds)}"
+            )
         near = difflib.get_close_matches(kind, kinds, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"--data {name}: there is no such set; the sets are {', '.join(kinds)}{hint}")
