@@ -37,9 +37,9 @@ def test_without_a_name_the_comparisons_are_listed_with_their_questions(compare)
     assert [line.split()[0] for line in out.splitlines()] == [
         "boosting", "trees", "classifiers", "kernels", "regressors", "tokenizers", "ann", "similarity", "attention",
         "optimizers", "decay", "normalisation", "initialisation", "activations", "depth-or-width", "selection",
-        "generative-vs-discriminative", "imbalance-losses", "noisy-labels", "semi-supervised", "active-learning",
-        "architectures", "language-models", "token-pruning", "decoding", "kv-cache", "positions", "objectives",
-        "clustering", "recommenders", "drift", "imbalance-metrics", "text-metrics", "intervals", "rl",
+        "generative-vs-discriminative", "imbalance", "imbalance-losses", "noisy-labels", "semi-supervised",
+        "active-learning", "architectures", "language-models", "token-pruning", "decoding", "kv-cache", "positions",
+        "objectives", "clustering", "recommenders", "drift", "imbalance-metrics", "text-metrics", "intervals", "rl",
     ]  # fmt: skip
 
 

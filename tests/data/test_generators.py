@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import sklearn.datasets
 from scipy.stats import multivariate_normal
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from breadth.data import (
     DataError,
@@ -16,13 +16,21 @@ from breadth.data import (
     make_friedman,
     make_higgs_like,
     make_imbalanced,
+    make_mammography_like,
     make_missing,
     make_multiclass,
     make_null,
     names,
 )
 
-CLASSIFIERS = [make_higgs_like, make_imbalanced, make_multiclass, make_null, make_categorical]
+CLASSIFIERS = [
+    make_higgs_like,
+    make_imbalanced,
+    make_mammography_like,
+    make_multiclass,
+    make_null,
+    make_categorical,
+]
 
 
 @pytest.mark.parametrize("make", CLASSIFIERS)
@@ -100,6 +108,20 @@ def test_imbalanced_probability_is_bayes_rule_on_the_densities():
     assert data.y.sum() == 100
 
 
+def test_mammography_like_probability_is_bayes_rule_on_the_densities():
+    data = make_mammography_like(20_000)
+    z = data.to_numpy(np.float64)
+    z[:, ::2] = 2 * np.log(z[:, ::2])
+    mean = np.array([2.4, 1.8, 1.4, 1, 0.6, 0])
+    positive = 0.7 * multivariate_normal(mean, 1.44).pdf(z) + 0.3 * multivariate_normal(mean / 3, 0.64).pdf(z)
+    joint = np.column_stack(((1 - 0.0232) * multivariate_normal(np.zeros(6)).pdf(z), 0.0232 * positive))
+    p = data.truth.true_probability(data.to_numpy())
+    np.testing.assert_allclose(p, joint / joint.sum(1, keepdims=True), rtol=1e-10)  # densities of 6 factors
+    assert data.X.width == 6 and data.y.sum() == 464
+    assert 0.92 < roc_auc_score(data.y, p[:, 1]) < 0.97
+    assert 0.6 < average_precision_score(data.y, p[:, 1]) < 0.75
+
+
 def test_categories_carry_their_effects_in_the_order_of_the_codes():
     data = make_categorical(5000, n_categories=(3, 12), n_numeric=2)
     assert data.X["cat1"].dtype == pl.Enum([f"k{code:02d}" for code in range(12)])
@@ -158,6 +180,7 @@ def test_what_cannot_be_knocked_out_is_refused():
         (lambda: make_friedman(10, n_features=4), "n_features=4 is too small; give 5"),
         (lambda: make_friedman(10, noise_std=-1), "noise_std=-1 is too small; give 0"),
         (lambda: make_imbalanced(50, prevalence=0.02), "gives 1 positives; both classes need two rows"),
+        (lambda: make_mammography_like(50), "gives 1 positives; both classes need two rows"),
         (lambda: make_multiclass(5, classes=5), "n=5 is too small; give 6"),
         (lambda: make_null(10, classes=1), "classes=1 is too small; give 2"),
         (lambda: make_categorical(10, n_categories=()), "n_categories=0 is too small"),

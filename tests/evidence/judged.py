@@ -31,6 +31,9 @@ class Drawn:
     def predict(self, X):
         return self.draw(X, np.random.default_rng(self.seed))
 
+    def predict_proba(self, X):
+        return self.predict(X)
+
 
 def drawn(name: str, draw: Callable[[Any, np.random.Generator], Any], *, salt: int = 0) -> Entry:
     return Entry(name, "python", lambda problem, seed, n_threads, settings: Drawn(draw, [seed, salt]), {"salt": salt})

@@ -8,6 +8,7 @@ from breadth.data.generators import (
     make_friedman,
     make_higgs_like,
     make_imbalanced,
+    make_mammography_like,
     make_multiclass,
     make_null,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "make_friedman",
     "make_higgs_like",
     "make_imbalanced",
+    "make_mammography_like",
     "make_missing",
     "make_multiclass",
     "make_null",

@@ -20,6 +20,7 @@ from breadth.data.generators import (
     make_friedman,
     make_higgs_like,
     make_imbalanced,
+    make_mammography_like,
     make_multiclass,
     make_null,
 )
@@ -57,8 +58,8 @@ def load(name: str, *, seed: int = 0) -> Dataset:
     | engel | 235 x 1 | expenditure on food | statsmodels |
     | cancer | 301 x 1 | breast cancer cases of a county | statsmodels |
 
-    Generators: higgs_like, friedman, imbalanced, categorical, multiclass, null, missing (higgs_like with 20 % of
-    cells gone); 10,000 rows unless said otherwise.
+    Generators: higgs_like, friedman, imbalanced, mammography_like, categorical, multiclass, null, missing (higgs_like
+    with 20 % of cells gone); 10,000 rows unless said otherwise.
 
     Args:
         name: one of `names()`, or a generator's name with a size, as "higgs_like:100000".
@@ -207,6 +208,7 @@ _GENERATORS: dict[str, Callable[..., Dataset]] = {
     "higgs_like": make_higgs_like,
     "friedman": make_friedman,
     "imbalanced": make_imbalanced,
+    "mammography_like": make_mammography_like,
     "categorical": make_categorical,
     "multiclass": make_multiclass,
     "null": make_null,

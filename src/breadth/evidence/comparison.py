@@ -36,6 +36,7 @@ NAMES: Mapping[str, str] = {  # comparison: its question, so that a list of them
     "depth-or-width": "With so many parameters, is it better to be deep or wide?",
     "selection": "Which selection of columns keeps out noise, and does the model predict better for it?",
     "generative-vs-discriminative": "Do models of the columns beat models of the classes where rows are few?",
+    "imbalance": "What helps a classifier where one class is rare: weights, losses, or a moved threshold?",
     "imbalance-losses": "Which loss learns the rare classes when some are rare in training?",
     "noisy-labels": "Which loss is misled least by wrong labels in training?",
     "semi-supervised": "What do rows without labels add where few have one?",

@@ -39,8 +39,8 @@ class Altered:
     def __init__(self, estimator: Any, alter: Alter, seed: int):
         self.estimator, self.alter, self.seed = estimator, alter, seed
 
-    def fit(self, X: NDArray, y: NDArray) -> Self:
-        self.estimator.fit(*self.alter(X, y, np.random.default_rng(self.seed)))
+    def fit(self, X: NDArray, y: NDArray, **with_: Any) -> Self:
+        self.estimator.fit(*self.alter(X, y, np.random.default_rng(self.seed)), **with_)
         return self
 
     def predict(self, X: NDArray) -> NDArray:

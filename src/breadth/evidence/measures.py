@@ -167,7 +167,10 @@ def score(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
             values["R2"] = metrics.r2_score(y, predicted)
         return {name: float(v) for name, v in values.items()}
     values = {"log loss": first_measure(problem, y, predicted), "accuracy": float((predicted.argmax(1) == y).mean())}
-    present = np.unique(y).size
+    counts = np.bincount(y, minlength=problem.n_classes)
+    present = np.count_nonzero(counts)
+    if present == problem.n_classes:
+        values |= _by_class(problem, y, predicted, counts)
     if problem.task == "binary" and present == 2:
         values["AUC"] = float(metrics.roc_auc_score(y, predicted[:, 1]))
     elif problem.task == "multiclass" and present == problem.n_classes:  # one versus rest, plain mean over classes
@@ -176,6 +179,18 @@ def score(problem: Problem, y: NDArray, predicted: NDArray) -> dict[str, float]:
             p = predicted / predicted.sum(1, keepdims=True)  # float32 rows miss 1 by more than scikit-learn allows
             values["AUC"] = float(metrics.roc_auc_score(y, p, multi_class="ovr", labels=np.arange(problem.n_classes)))
     return values
+
+
+def _by_class(problem: Problem, y: NDArray, predicted: NDArray, counts: NDArray) -> dict[str, float]:
+    """What rare classes count in: the mean of the classes' recalls, and average precision.
+
+    The latter is of the class that has fewer held-out rows, the last of equal ones, or of more than two classes the
+    plain mean of each against the rest.
+    """
+    classes = range(problem.n_classes) if problem.task == "multiclass" else [1 if counts[1] <= counts[0] else 0]
+    precisions = [metrics.average_precision_score(y == k, predicted[:, k]) for k in classes]
+    right = np.bincount(y, predicted.argmax(1) == y, problem.n_classes)
+    return {"balanced accuracy": float((right / counts).mean()), "average precision": float(np.mean(precisions))}
 
 
 def _nats(nats: NDArray) -> dict[str, float]:
