@@ -10,19 +10,26 @@ from breadth.compilation import run_each
 from breadth.stats.correlation import kendall
 from breadth.stats.dependence import distance_correlation
 from breadth.stats.eigen import qr_algorithm
+from breadth.stats.em import expectation_maximisation
 
 
 def warmup(progress: Callable[[str], None] = print) -> None:
-    """Compile the kernels of Kendall's tau, distance correlation and the QR algorithm.
+    """Compile the kernels of Kendall's tau, distance correlation, the QR algorithm and Gaussian mixtures.
 
     Args:
         progress: called with one line for each step.
     """
-    x, y = np.random.default_rng(0).normal(size=(2, 20))
-    tasks = {
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 20))
+    shares = rng.dirichlet(np.ones(2), len(x))
+    tasks: dict[str, Callable[[], object]] = {
         "Kendall's tau": lambda: kendall(x, y),
         "distance correlation": lambda: distance_correlation(x, y),
         "QR algorithm": lambda: qr_algorithm(np.outer(x, x)),
         "QR algorithm, not symmetric": lambda: qr_algorithm(np.outer(x, y)),
     }
+    for kind in ("full", "diag"):
+        tasks[f"expectation maximisation, {kind}"] = lambda kind=kind: expectation_maximisation(
+            np.stack([x, y], axis=1), shares, covariance_type=kind, max_iter=1
+        )
     run_each(((f"stats, {name}", task) for name, task in tasks.items()), progress)

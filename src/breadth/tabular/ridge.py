@@ -19,7 +19,7 @@ from breadth.tabular.lasso_problem import LassoProblem
 from breadth.tabular.linear import LinearRegression
 
 _FORMS = ["csc", "csr", "coo"]
-_DIRECT_COLUMNS = 1000  # sparse X wider than this is solved iteratively
+_DIRECT_COLUMNS, _DIRECT_ENTRIES = 1000, 100_000  # sparse X wider, or with more stored, is solved iteratively
 _TINY = 1e-10  # a penalty below this share of the largest column's square is lost in a Gram matrix: half the digits
 
 
@@ -35,8 +35,8 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         max_iter: greatest number of steps of LSQR; None for twice the smaller side of X.
         tol: relative tolerance of LSQR (atol and btol), >= 0.
         solver: "cholesky" of the Gram matrix of columns, or of rows where those are fewer; "svd"; "lsqr"; "auto" takes
-            LSQR for sparse X of more than 1,000 columns, the SVD for dense X where alpha > 0 is below 1e-10 of the
-            largest column's sum of squares, Cholesky else. alpha = 0 goes to LinearRegression.
+            LSQR for sparse X of more than 1,000 columns or 100,000 stored entries, the SVD for dense X where alpha > 0
+            is below 1e-10 of the largest column's sum of squares, Cholesky else. alpha = 0 goes to LinearRegression.
 
     Attributes:
         coef_: shape (features,), or (targets, features).
@@ -152,7 +152,8 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _choose(self, X: Any) -> str:
         if self.solver != "auto":
             return self.solver
-        return "lsqr" if sp.issparse(X) and X.shape[1] > _DIRECT_COLUMNS else "cholesky"
+        large = sp.issparse(X) and (X.shape[1] > _DIRECT_COLUMNS or X.nnz > _DIRECT_ENTRIES)
+        return "lsqr" if large else "cholesky"
 
     def _solve(self, problem: LassoProblem, alpha: NDArray, free: NDArray, coef: NDArray, by_columns: bool) -> None:
         """Fill coef (t, p) for targets whose alpha, a share of the total weight, is not 0."""

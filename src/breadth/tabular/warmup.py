@@ -6,10 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from breadth.compilation import run_each
 from breadth.tabular.cluster import KMeans
+from breadth.tabular.dp_means import DPMeans
+from breadth.tabular.drift import ADWIN, DDM, EDDM, PageHinkley
+from breadth.tabular.lasso import Lasso
+from breadth.tabular.linear_svm import LinearSVC
+from breadth.tabular.logistic import LogisticRegression
+from breadth.tabular.minibatch import MiniBatchKMeans
+from breadth.tabular.mixture import GaussianMixture
 from breadth.tabular.neighbors import KNeighborsClassifier
+from breadth.tabular.neighbors_regressor import KNeighborsRegressor
+from breadth.tabular.selection_scores import mutual_info_classif, mutual_info_regression
+from breadth.tabular.svm import SVC
+from breadth.tabular.svr import SVR
 from breadth.tabular.trees.boosting import GradientBoostingClassifier, GradientBoostingRegressor
 from breadth.tabular.trees.forest import RandomForestClassifier, RandomForestRegressor
 from breadth.tabular.trees.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -53,7 +65,7 @@ def _fits(dtype: type) -> list[tuple[str, Callable[[], Any]]]:
         ("regression tree, absolute error", fit(DecisionTreeRegressor(criterion="absolute_error"), X, y)),
         ("random forest", fit(RandomForestClassifier(n_estimators=2), X, two)),
         ("regression forest", fit(RandomForestRegressor(n_estimators=2), X, y)),
-        ("nearest neighbours", fit(KNeighborsClassifier(), X, two)),
+        ("nearest neighbours", lambda: KNeighborsClassifier().fit(X, two).predict(X)),
         ("k-means", lambda: KMeans(n_clusters=3, n_init=1).fit(X).predict(X)),
     ]
     for loss in ("squared_error", "absolute_error", "poisson"):
@@ -65,11 +77,45 @@ def _fits(dtype: type) -> list[tuple[str, Callable[[], Any]]]:
     return tasks
 
 
+def _others() -> list[tuple[str, Callable[[], Any]]]:
+    """Small uses of what is not a tree, in float64 alone."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 4))
+    y = X[:, 0] + rng.normal(size=len(X))
+    two = (y > 0).astype(int)
+    long, noise = rng.normal(size=(70_000, 4)), rng.normal(size=70_000)
+
+    return [
+        ("support vectors", lambda: SVC().fit(X, two).predict(X)),
+        ("support vectors, sparse", lambda: SVC().fit(sp.csr_matrix(X), two)),
+        ("support vector regression", lambda: SVR().fit(X, y)),
+        ("linear support vectors", lambda: LinearSVC().fit(X, two)),
+        ("linear support vectors, hinge", lambda: LinearSVC(loss="hinge", tol=1.0).fit(X, two)),
+        ("mutual information", lambda: mutual_info_regression(X, y, random_state=0)),
+        ("mutual information, classes", lambda: mutual_info_classif(X, two, random_state=0)),
+        ("DP-means", lambda: DPMeans().fit(X)),
+        ("support vectors, noisy", lambda: SVC(C=100.0).fit(X, rng.integers(0, 2, len(X)))),
+        ("linear support vectors, dual", lambda: LinearSVC(dual=True, tol=1.0).fit(X, two)),
+        ("linear support vectors, dual, sparse", lambda: LinearSVC(dual=True, tol=1.0).fit(sp.csr_matrix(X), two)),
+        ("lasso", lambda: Lasso(0.1).fit(X, y)),
+        ("logistic regression", lambda: LogisticRegression().fit(long, long[:, 0] > noise)),
+        ("logistic regression, L1", lambda: LogisticRegression("l1").fit(X, two)),
+        ("k-means, bounds", lambda: KMeans(n_clusters=3, n_init=1, algorithm="hamerly").fit(X)),
+        ("k-means, batches", lambda: MiniBatchKMeans(n_clusters=3).fit(X)),
+        ("mixture", lambda: GaussianMixture(2).fit(X)),
+        ("mixture, diagonal", lambda: GaussianMixture(2, covariance_type="diag").fit(X)),
+        ("neighbours by a tree", lambda: KNeighborsRegressor(algorithm="kd_tree").fit(X, y).predict(X)),
+        ("nearest neighbours, Manhattan", lambda: KNeighborsClassifier(metric="manhattan").fit(X, two).predict(X)),
+        ("drift", lambda: [kind().update_many(two) for kind in (ADWIN, DDM, EDDM, PageHinkley)]),
+    ]
+
+
 def warmup(progress: Callable[[str], None] = print) -> None:
-    """Compile the kernels of boosting, trees, forests, k-means and neighbours, and keep them in Numba's cache.
+    """Compile the kernels of trees, clusterings, neighbours, support vectors and detectors into Numba's cache.
 
     Args:
         progress: called with one line for each step.
     """
     for dtype in (np.float32, np.float64):
         run_each(((f"{np.dtype(dtype).name}, {name}", task) for name, task in _fits(dtype)), progress)
+    run_each(_others(), progress)
