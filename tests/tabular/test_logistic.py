@@ -155,7 +155,7 @@ def test_labels_of_any_kind_come_back():
         ({"penalty": None, "C": 10.0}, "without meaning"),
         ({"tol": 0}, "tol must be > 0"),
         ({"max_iter": 0}, "max_iter must be >= 1"),
-        ({"solver": "saga"}, "solver must be 'lbfgs', got 'saga'"),
+        ({"solver": "sga"}, "solver must be 'lbfgs' or .* or 'saga', got 'sga'"),
         ({"class_weight": "even"}, "class_weight must be"),
         ({"class_weight": {0: -1.0, 1: 1.0}}, "class_weight must be >= 0"),
         ({"class_weight": {0: 0.0, 1: 1.0}}, "no weight to class"),

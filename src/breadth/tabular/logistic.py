@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,6 +24,8 @@ from breadth.tabular.logistic_rows import DenseRows, worth_a_kernel
 from breadth.tabular.logistic_sparse import fit_sparse
 from breadth.tabular.separation import SeparationWarning, find_separation
 
+Solver = Literal["lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"]
+_SOLVERS = get_args(Solver)
 _BLOCK_ROWS = 4096  # rows visited at a time: logits, their exponentials and the rows themselves stay in cache
 _ROUNDING_FLOOR = 1e-7  # gradient below which differences of the mean loss, some g^2, drown in float64
 
@@ -46,7 +48,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         tol: stop when no component of the gradient of the mean loss, in the coordinates above, exceeds it; > 0.
         fit_intercept: estimate b; otherwise b = 0 and columns are scaled but not centred.
         class_weight: weight per class label, "balanced" for total weight / (classes x weight of the class), or None.
-        solver: "lbfgs"; with an absolute penalty "saga" and "liblinear" are taken too, and none of them is read.
+        solver: a name that scikit-learn knows, not read: the penalty decides the method, and the optimum is the same.
         max_iter: greatest number of L-BFGS steps, >= 1; reaching it raises a ConvergenceWarning.
         random_state: not read, because nothing is random; present so that calls written for scikit-learn run.
         l1_ratio: share of the absolute penalty, in [0, 1].
@@ -75,7 +77,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
            from the log-odds of the class frequencies. At the default tol coefficients agree to about 1e-3.
         2. "balanced" counts sample weights, and a class of weight 0 is an error: weight 2 is the row twice, weight 0
            the row absent.
-        3. Computes in float64 whatever the input. Other solvers, `warm_start`, `n_jobs` are absent.
+        3. Computes in float64 whatever the input. `warm_start`, `n_jobs`, `dual` are absent.
         4. With an absolute penalty tol is the distance of a gradient of the mean loss from where it may be, on centred
            columns; the intercept is never penalised (liblinear does).
 
@@ -96,7 +98,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         tol: float = 1e-4,
         fit_intercept: bool = True,
         class_weight: Mapping | Literal["balanced"] | None = None,
-        solver: Literal["lbfgs", "saga", "liblinear"] = "lbfgs",
+        solver: Solver = "lbfgs",
         max_iter: int = 100,
         random_state: int | None = None,
         l1_ratio: float = 0.0,
@@ -229,9 +231,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             raise ValueError(f"tol must be > 0, got {self.tol!r}")
         if self.max_iter < 1:
             raise ValueError(f"max_iter must be >= 1, got {self.max_iter!r}")
-        known = ("lbfgs", "saga", "liblinear") if self._absolute_share() else ("lbfgs",)
-        if self.solver not in known:
-            raise ValueError(f"solver must be {' or '.join(map(repr, known))}, got {self.solver!r}")
+        if self.solver not in _SOLVERS:
+            raise ValueError(f"solver must be {' or '.join(map(repr, _SOLVERS))}, got {self.solver!r}")
         if isinstance(self.class_weight, str) and self.class_weight != "balanced":
             raise ValueError(f"class_weight must be 'balanced', a dict or None, got {self.class_weight!r}")
 
