@@ -338,9 +338,8 @@ def _checked_start(log_likelihood: LogDensity, start: ArrayLike) -> Floats:
     found = np.asarray(log_likelihood(theta), np.float64)
     if found.ndim:
         raise ValueError(f"the log-likelihood must be one number, the sum over observations, got shape {found.shape}")
-    value = found.item()
-    if not np.isfinite(value):
-        raise ValueError(f"the log-likelihood must be finite where the search starts, at {theta} it is {value}")
+    if not np.isfinite(found):
+        raise ValueError(f"the log-likelihood must be finite where the search starts, at {theta} it is {found}")
     return theta
 
 
