@@ -21,15 +21,13 @@ def warmup(progress: Callable[[str], None] = print) -> None:
     """
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 20))
-    shares = rng.dirichlet(np.ones(2), len(x))
+    xy, shares = np.stack([x, y], axis=1), rng.dirichlet(np.ones(2), len(x))
     tasks: dict[str, Callable[[], object]] = {
         "Kendall's tau": lambda: kendall(x, y),
         "distance correlation": lambda: distance_correlation(x, y),
         "QR algorithm": lambda: qr_algorithm(np.outer(x, x)),
         "QR algorithm, not symmetric": lambda: qr_algorithm(np.outer(x, y)),
+        "mixture": lambda: expectation_maximisation(xy, shares, max_iter=1),
+        "mixture, diagonal": lambda: expectation_maximisation(xy, shares, covariance_type="diag", max_iter=1),
     }
-    for kind in ("full", "diag"):
-        tasks[f"expectation maximisation, {kind}"] = lambda kind=kind: expectation_maximisation(
-            np.stack([x, y], axis=1), shares, covariance_type=kind, max_iter=1
-        )
     run_each(((f"stats, {name}", task) for name, task in tasks.items()), progress)
