@@ -23,6 +23,6 @@ COMPARISON = Comparison(
     suite="eight",
     measures={"classification": (*_RARE, *MEASURES["classification"])},
     quick={entry.name: {"max_epochs": 10} for entry in c.NETWORKS},
-    quick_repeats={"seeds": 1, "rounds": 2},
+    quick_repeats={"seeds": 1, "rounds": 1},
     families=("classification",),
 )
