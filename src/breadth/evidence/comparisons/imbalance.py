@@ -22,7 +22,7 @@ COMPARISON = Comparison(
     quick_data=("mammography_like:6000", "breast_cancer"),
     suite="eight",
     measures={"classification": (*_RARE, *MEASURES["classification"])},
-    quick={entry.name: {"max_epochs": 10} for entry in c.NETWORKS},
+    quick={entry.name: {"max_epochs": 5, "learning_rate": 5e-3} for entry in c.NETWORKS},
     quick_repeats={"seeds": 1, "rounds": 1},
     families=("classification",),
 )
