@@ -134,13 +134,13 @@ def test_a_verb_decides_its_own_exit_status(verb):
 
 
 def test_warmup_says_what_it_compiles(monkeypatch, capsys):
-    for room in ("tabular", "text", "vector", "lm"):
+    rooms = ["stats", "metrics", "tabular", "recommend", "text", "vector", *(["lm"] if find_spec("torch") else [])]
+    for room in rooms:
         compiler = types.ModuleType(f"breadth.{room}.warmup")
         compiler.warmup = lambda progress, room=room: progress(f"compiling {room}")
         monkeypatch.setitem(sys.modules, compiler.__name__, compiler)
     assert main(["warmup"]) == 0
     told = capsys.readouterr().out
-    rooms = ["tabular", "text", "vector", *(["lm"] if find_spec("torch") else [])]
     assert told.startswith("\n".join(f"compiling {room}" for room in rooms) + "\nall kernels ready after ")
 
 
