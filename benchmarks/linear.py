@@ -97,7 +97,7 @@ def logistic_rows(setup: Setup, raw: Times) -> list[Row]:
             return None
 
         kinds = {OURS: lambda tol: tabular.LogisticRegression(tol=tol, max_iter=1000)}
-        for solver in ("lbfgs", "newton-cholesky"):
+        for solver in ("lbfgs", "newton-cg", "newton-cholesky"):
             kinds[f"{PEER} ({solver})"] = lambda tol, s=solver: linear_model.LogisticRegression(
                 solver=s, tol=tol, max_iter=1000
             )

@@ -15,7 +15,7 @@ from breadth.stats import arguments
 Floats = NDArray[np.float64]
 Missing = Literal["raise", "pairwise"]
 WeightKind = Literal["frequency", "reliability"]
-_BLOCK = 65536  # values whose deviations are taken at once: 0.5 MB
+_BLOCK = 131072  # values whose deviations are taken at once: 1 MB
 _BATCH = 500  # rows at least of one product of matrices
 
 
