@@ -36,7 +36,11 @@ def block(results: str) -> str:
     if met is None:
         raise ValueError("RESULTS.md does not say how many bars are met")
     short = int(met[2]) - int(met[1])
-    told = f"All {met[2]} bars are met." if not short else f"{met[0]} The page lists the {short} that are not."
+    told = (
+        f"All {met[2]} bars are met."
+        if not short
+        else f"{met[0]} The page says which {short} {'is' if short == 1 else 'are'} not."
+    )
     return "\n".join([BEGIN, *lines, "", f"{told} It also says where a peer is faster.", END])
 
 
