@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from breadth.blas import one_thread, threads_for
 from breadth.recommend.als_kernels import conjugate_gradient, entry_scores, least_squares
 from breadth.recommend.interactions import (
     Recommendation,
@@ -22,7 +23,6 @@ from breadth.recommend.interactions import (
     read_interactions,
     recommend_best,
 )
-from breadth.tabular.blas import one_thread, threads_for
 
 
 class ImplicitALS(BaseEstimator):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         kl_divergence,
         total_variation,
     )
-    from breadth.stats.eigen import lanczos, low_rank_approximation, power_iteration, qr_algorithm
+    from breadth.stats.eigen import lanczos, low_rank_approximation, power_iteration
     from breadth.stats.em import em_loop, expectation_maximisation
     from breadth.stats.estimation import (
         likelihood_ratio_test,
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from breadth.stats.permutation import permutation_test
     from breadth.stats.replays import binomial_coverage, coverage
     from breadth.stats.resampling import bootstrap_indices, bootstrap_interval
+    from breadth.stats.spectrum import qr_algorithm
 
 __all__ = [
     "Beta",
@@ -197,12 +198,7 @@ _MODULES = {
         "kl_divergence",
         "total_variation",
     ),
-    "eigen": (
-        "lanczos",
-        "low_rank_approximation",
-        "power_iteration",
-        "qr_algorithm",
-    ),
+    "eigen": ("lanczos", "low_rank_approximation", "power_iteration"),
     "em": ("em_loop", "expectation_maximisation"),
     "estimation": (
         "likelihood_ratio_test",
@@ -264,5 +260,6 @@ _MODULES = {
         "bootstrap_indices",
         "bootstrap_interval",
     ),
+    "spectrum": ("qr_algorithm",),
 }
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

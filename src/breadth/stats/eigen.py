@@ -1,4 +1,4 @@
-"""Eigenvalues and eigenvectors: power iteration, the shifted QR algorithm, Lanczos; and approximation of low rank."""
+"""Extreme eigenvalues by power iteration and Lanczos, and approximation of low rank."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def power_iteration(
     Peer: numpy.linalg.eig, 1e-9 in the value; the rate |lambda_2 / lambda_1| (A).
     In production: use `lanczos` for symmetric matrices: the same products, and convergence as of Chebyshev polynomials.
     """
-    n = _square("A", A)
+    n = square("A", A)
     arguments.whole("n_iterations", n_iterations, 1)
     if not tol > 0:
         raise ValueError(f"tol must be > 0, got {tol!r}")
@@ -95,60 +95,6 @@ def power_iteration(
             return Dominant(value, v, residual, step, True)
         v = image / np.linalg.norm(image)
     return Dominant(value, v, residual, n_iterations, False)
-
-
-def qr_algorithm(A: ArrayLike, *, max_sweeps: int = 100) -> Eigen:
-    """All eigenvalues and eigenvectors of a square matrix by the shifted QR algorithm on its Hessenberg form.
-
-    Householder reflections give A = Q H Q^T with H upper Hessenberg (tridiagonal for symmetric A); then H - s I =
-    Q_k R_k and H <- R_k Q_k + s I with Wilkinson's shift s until the last subdiagonal entry is below the rounding of
-    its neighbours, and so on with one row less. What remains is the complex Schur form, whose eigenvectors come from
-    back substitution. Symmetric matrices stay real, and their vectors are the rotations' product.
-
-    Args:
-        A: real and square, shape (n, n), n >= 1, finite.
-        max_sweeps: QR steps for one eigenvalue, >= 1; two or three are usual.
-
-    Returns:
-        Eigen. For symmetric A real, ascending, with orthonormal vectors; else complex, by descending magnitude, vectors
-        of length 1. A defective matrix repeats a vector.
-
-    Raises:
-        ValueError: if A is not square or not finite.
-        ArithmeticError: if an eigenvalue took more than max_sweeps.
-
-    Cost: O(n^3): about 10 n^3 for symmetric A, else about 25 n^3 complex multiplications.
-    References: Francis 1961; Wilkinson 1965, The Algebraic Eigenvalue Problem, ch. 8; Golub & Van Loan 2013, sections
-        7.4.2, 7.5 and 8.3.
-    Peer: numpy.linalg.eig and eigh, 1e-12 of the largest for normal matrices (A).
-    In production: numpy.linalg.eig or eigh: LAPACK's blocked code is several times as fast.
-    """
-    from breadth.stats.linalg_kernels import hessenberg, shifted_qr, triangular_vectors
-
-    a = arguments.finite("A", A, ndim=2)
-    n = _square("A", a)
-    arguments.whole("max_sweeps", max_sweeps, 1)
-    size = float(np.abs(a).max()) or 1.0
-    H, Q = a / size, np.eye(n)
-    symmetric = np.array_equal(a, a.T)
-    hessenberg(H, Q)
-    if symmetric:
-        H = np.triu(np.tril(H, 1), -1)
-        H = (H + H.T) / 2
-        Qt = np.ascontiguousarray(Q.T)
-        sweeps = shifted_qr(H, Qt, 2, max_sweeps)
-        values, vectors = np.diag(H).copy(), Qt.T
-        order = np.argsort(values)
-    else:
-        T, Zt = H.astype(np.complex128), np.ascontiguousarray(Q.T).astype(np.complex128)
-        sweeps = shifted_qr(T, Zt, n, max_sweeps)
-        values = np.diag(T).copy()
-        vectors = triangular_vectors(T, np.ascontiguousarray(Zt.T))
-        order = np.lexsort([-values.imag, -values.real, -np.round(np.abs(values), 12)])
-    if sweeps < 0:
-        raise ArithmeticError(f"an eigenvalue took more than max_sweeps={max_sweeps} steps; raise max_sweeps")
-    values, vectors = values[order] * size, np.ascontiguousarray(vectors[:, order])
-    return Eigen(values, vectors, _residuals(a, values, vectors))
 
 
 def lanczos(
@@ -189,7 +135,7 @@ def lanczos(
     Peer: numpy.linalg.eigvalsh and scipy.sparse.linalg.eigsh, 1e-9 (A).
     In production: scipy.sparse.linalg.eigsh, which finds multiple eigenvalues, those near a value and complex ones.
     """
-    n = _square("A", A)
+    n = square("A", A)
     if isinstance(A, np.ndarray) and np.abs(A - A.T).max() > 1e-12 * np.abs(A).max():
         raise ValueError("A must be symmetric; power_iteration and qr_algorithm take others")
     if arguments.whole("k", k, 1) > n:
@@ -240,7 +186,7 @@ def lanczos(
             if done > kept:
                 projected[done, done - 1] = projected[done - 1, done] = beta
     vectors = basis[:done].T @ weights[:, order[:k]]
-    return Eigen(values[order[:k]], vectors, _residuals(A, values[order[:k]], vectors))
+    return Eigen(values[order[:k]], vectors, residuals(A, values[order[:k]], vectors))
 
 
 def low_rank_approximation(
@@ -298,7 +244,7 @@ def low_rank_approximation(
     return LowRank(left, singular, right, error)
 
 
-def _square(name: str, A: Any) -> int:
+def square(name: str, A: Any) -> int:
     shape = np.shape(A) if not hasattr(A, "shape") else A.shape
     if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
         raise ValueError(f"{name} must be a square matrix, shape (n >= 1, n), got shape {tuple(shape)}")
@@ -317,5 +263,5 @@ def _orthogonal(v: Floats, basis: Floats) -> tuple[Floats, float]:
     return v, length
 
 
-def _residuals(A: Any, values: NDArray[Any], vectors: NDArray[Any]) -> Floats:
+def residuals(A: Any, values: NDArray[Any], vectors: NDArray[Any]) -> Floats:
     return np.atleast_1d(norm(np.abs(np.asarray(A @ vectors) - vectors * values), axis=0))

@@ -9,8 +9,8 @@ import numpy as np
 from breadth.compilation import run_each
 from breadth.stats.correlation import kendall
 from breadth.stats.dependence import distance_correlation
-from breadth.stats.eigen import qr_algorithm
 from breadth.stats.em import expectation_maximisation
+from breadth.stats.spectrum import qr_algorithm
 
 
 def warmup(progress: Callable[[str], None] = print) -> None:
@@ -27,6 +27,7 @@ def warmup(progress: Callable[[str], None] = print) -> None:
         "distance correlation": lambda: distance_correlation(x, y),
         "QR algorithm": lambda: qr_algorithm(np.outer(x, x)),
         "QR algorithm, not symmetric": lambda: qr_algorithm(np.outer(x, y)),
+        "QR algorithm, many rows": lambda: qr_algorithm(rng.normal(size=(80, 80))),
         "mixture": lambda: expectation_maximisation(xy, shares, max_iter=1),
         "mixture, diagonal": lambda: expectation_maximisation(xy, shares, covariance_type="diag", max_iter=1),
     }

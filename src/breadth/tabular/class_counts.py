@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import _check_sample_weight
 
-from breadth.tabular.blas import one_thread
+from breadth.blas import one_thread
 from breadth.tabular.labels import class_codes, shown
 
 FLOATS = (np.float64, np.float32)  # dtypes that are taken as they are; others become float64

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from breadth.tabular.blas import one_thread, threads_for
+from breadth.blas import one_thread, threads_for
 from breadth.tabular.lloyd import Algorithm, from_own, lloyd, nearest_centres
 
 

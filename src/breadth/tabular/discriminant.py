@@ -11,7 +11,7 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from breadth.tabular.blas import one_thread
+from breadth.blas import one_thread
 from breadth.tabular.labels import class_codes
 from breadth.tabular.scatter import class_means, covariance, triangle
 

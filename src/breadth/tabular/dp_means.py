@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Cluster
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from breadth.blas import threads_for
 from breadth.compilation import announced
-from breadth.tabular.blas import threads_for
 from breadth.tabular.dp_means_kernels import assign_or_open
 from breadth.tabular.lloyd import nearest_centres
 

@@ -13,7 +13,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Kernel
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
-from breadth.tabular.blas import one_thread
+from breadth.blas import one_thread
 from breadth.tabular.marginal_likelihood import Optimizer, choose_hyperparameters, gaussian_likelihood
 
 FEW_ROWS = 1500  # matrices up to which threads cost more than they save: numpy's and scipy's BLAS keep a pool each

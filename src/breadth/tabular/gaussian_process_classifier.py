@@ -14,7 +14,7 @@ from sklearn.gaussian_process.kernels import CompoundKernel, Kernel
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from breadth.tabular.blas import one_thread
+from breadth.blas import one_thread
 from breadth.tabular.gaussian_process import FEW_ROWS, _kinds, default_kernel
 from breadth.tabular.labels import class_codes, shown
 from breadth.tabular.marginal_likelihood import Optimizer, choose_hyperparameters

@@ -15,7 +15,7 @@ from scipy.sparse.linalg import eigsh
 from sklearn.metrics.pairwise import check_pairwise_arrays, pairwise_kernels
 from sklearn.utils.extmath import safe_sparse_dot
 
-from breadth.tabular.blas import granted_threads, one_thread
+from breadth.blas import granted_threads, one_thread
 
 _TILE_ROWS, _TILE_COLUMNS = 256, 512  # a tile of 1 MiB is made, transformed and copied while in the second-level cache
 _FEW_ENTRIES = 1 << 18  # up to which starting threads costs more than they save

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import NearestNeighbors
 
-from breadth.tabular.blas import threads_for
+from breadth.blas import threads_for
 from breadth.tabular.neighbors_index import NeighborIndex
 
 _TREE_COLUMNS = 8  # up to here a k-d tree looks at few rows; beyond it looks at most of them

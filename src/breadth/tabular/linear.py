@@ -13,7 +13,7 @@ from scipy.sparse.linalg import LinearOperator, lsqr
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from breadth.tabular.blas import one_thread
+from breadth.blas import one_thread
 
 _BLOCK_ROWS = 2048  # rows reduced at a time: a block of 28 columns stays in the second-level cache
 _DIRECT_COLUMNS = 1000  # sparse input wider than this is solved iteratively, never made dense

@@ -17,8 +17,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from breadth.blas import granted_threads, one_thread
 from breadth.compilation import announced
-from breadth.tabular.blas import granted_threads, one_thread
 from breadth.tabular.labels import class_codes, shown
 from breadth.tabular.linear_svm_kernels import descend
 

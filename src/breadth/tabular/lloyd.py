@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from breadth.blas import one_thread
 from breadth.compilation import announced
-from breadth.tabular.blas import one_thread
 from breadth.tabular.cluster_kernels import assign, assign_and_sum, assign_where_open, squared_distances
 
 _SEGMENTS = 16  # parts that are summed apart and then in order, whatever the number of threads

@@ -17,8 +17,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from breadth.blas import one_thread
 from breadth.compilation import announced
-from breadth.tabular.blas import one_thread
 from breadth.tabular.labels import class_codes
 from breadth.tabular.logistic_rows import DenseRows, worth_a_kernel
 from breadth.tabular.logistic_sparse import fit_sparse

@@ -10,8 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from breadth.blas import granted_threads
 from breadth.compilation import announced
-from breadth.tabular.blas import granted_threads
 from breadth.tabular.logistic_kernels import chunk_moments, pull_chunks
 
 _LEAST_ENTRIES = 1 << 18  # fewer are done by NumPy before a kernel would be read from its cache

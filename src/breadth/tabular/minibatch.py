@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Cluster
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from breadth.blas import one_thread, threads_for
 from breadth.compilation import announced
-from breadth.tabular.blas import one_thread, threads_for
 from breadth.tabular.cluster import draw_seeds
 from breadth.tabular.cluster_kernels import assign_and_sum
 from breadth.tabular.lloyd import from_own, half_squares, nearest_centres

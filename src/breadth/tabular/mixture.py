@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from breadth.blas import one_thread, threads_for
 from breadth.stats.em import em_loop
 from breadth.stats.em_gaussian import (
     CovarianceType,
@@ -24,7 +25,6 @@ from breadth.stats.em_gaussian import (
     component_log_densities,
     segments,
 )
-from breadth.tabular.blas import one_thread, threads_for
 from breadth.tabular.cluster import KMeans, draw_seeds
 from breadth.tabular.mixture_start import checked_settings, given_covariances
 

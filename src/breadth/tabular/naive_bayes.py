@@ -10,7 +10,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from breadth.tabular.blas import one_thread
+from breadth.blas import one_thread
 from breadth.tabular.labels import class_codes, shown
 
 _BLOCK_ROWS = 2048  # rows scored at a time: their squared deviations stay in cache

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from breadth.tabular.blas import threads_for
+from breadth.blas import threads_for
 from breadth.tabular.labels import class_codes
 from breadth.tabular.neighbors_index import Metric, NeighborIndex
 from breadth.tabular.neighbors_tree import Algorithm, NeighborTree, build_index

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from breadth.tabular.blas import one_thread
+from breadth.blas import one_thread
 from breadth.tabular.neighbors_kernels import keep_nearest_euclidean, keep_nearest_manhattan
 
 _QUERIES = 256  # queries a block

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from breadth.tabular.blas import threads_for
+from breadth.blas import threads_for
 from breadth.tabular.neighbors import check_k, checked_metric, nearest_rows, votes_of
 from breadth.tabular.neighbors_tree import Algorithm, build_index
 

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from breadth.blas import one_thread
 from breadth.compilation import announced
-from breadth.tabular.blas import one_thread
 from breadth.tabular.neighbors_index import Metric, NeighborIndex
 from breadth.tabular.neighbors_tree_kernels import keep_nearest_in_tree
 

@@ -11,8 +11,8 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from breadth.blas import one_thread
 from breadth.stats.linalg import linear_independence
-from breadth.tabular.blas import one_thread
 from breadth.tabular.class_counts import row_blocks
 from breadth.tabular.discriminant import NARROW, check_shrinkage, class_shares
 from breadth.tabular.labels import class_codes, shown

@@ -11,9 +11,9 @@ from scipy import special
 from scipy.spatial import cKDTree
 from sklearn.utils import check_array, check_random_state, check_X_y
 
+from breadth.blas import one_thread
 from breadth.compilation import announced
 from breadth.stats.information import mutual_information_of_samples
-from breadth.tabular.blas import one_thread
 from breadth.tabular.class_counts import row_blocks, sums_by_class
 from breadth.tabular.labels import class_codes
 from breadth.tabular.selection_kernels import counts_within, kth_distances

@@ -19,8 +19,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _ovr_decision_function
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from breadth.blas import granted_threads, one_thread
 from breadth.compilation import announced
-from breadth.tabular.blas import granted_threads, one_thread
 from breadth.tabular.kernel import kernel_between, square_or_raise, warn_of_indefinite
 from breadth.tabular.labels import class_codes, shown
 from breadth.tabular.platt import couple_pairs, fit_sigmoid

@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from breadth.blas import granted_threads, one_thread
 from breadth.compilation import announced
-from breadth.tabular.blas import granted_threads, one_thread
 from breadth.tabular.kernel import kernel_between, square_or_raise, warn_of_indefinite
 from breadth.tabular.smo import solve
 from breadth.tabular.svm_settings import Kernel, check_svm_parameters, resolve_gamma, training_rows

@@ -9,8 +9,8 @@ from typing import Self, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from breadth.blas import granted_threads
 from breadth.compilation import announced
-from breadth.tabular.blas import granted_threads
 from breadth.vector import store
 from breadth.vector.filters import Value
 from breadth.vector.hnsw_codes import Codes, Coding

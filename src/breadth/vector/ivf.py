@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from breadth.blas import granted_threads
 from breadth.compilation import announced
-from breadth.tabular.blas import granted_threads
 from breadth.tabular.cluster import nearest_centres
 from breadth.vector import store
 from breadth.vector.filters import Value

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from breadth.tabular.blas import granted_threads, one_thread
+from breadth.blas import granted_threads, one_thread
 from breadth.vector.index import Hits, Metric, check_at_least
 from breadth.vector.records import Records
 from breadth.vector.scan_kernels import sort_best_first
