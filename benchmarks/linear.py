@@ -50,6 +50,14 @@ def linear_rows(setup: Setup, raw: Times) -> list[Row]:
         )
         gap = tabular.lasso_path(X, y, tol=tol)[2].max() / (tol * (y @ y) / n)
         rows.append(Row(f"{what}: largest gap, over what is asked for", gap, "ratio", 1.0, PEER))
+    for rows_cv, columns in ((10_000, 100), (2_000, 500), (300, 2_000)):
+        A, b = regression(setup.size(rows_cv, 60), setup.size(columns, 10))
+        beside(
+            f"LassoCV, 5 folds, {len(A):,} × {A.shape[1]:,}",
+            lambda A=A, b=b: tabular.LassoCV().fit(A, b),
+            lambda A=A, b=b: linear_model.LassoCV().fit(A, b),
+            1.0,
+        )
     beside(
         f"LinearRegression, {n:,} × {p}: fit",
         lambda: tabular.LinearRegression().fit(X, y),

@@ -25,6 +25,7 @@ from breadth.tabular.kernel_pca import KernelPCA
 from breadth.tabular.kernel_ridge import KernelRidge
 from breadth.tabular.label_propagation import LabelPropagation, LabelSpreading
 from breadth.tabular.lasso import ElasticNet, Lasso
+from breadth.tabular.lasso_cv import ElasticNetCV, LassoCV
 from breadth.tabular.lasso_path import enet_path, lasso_path
 from breadth.tabular.linear import LinearRegression
 from breadth.tabular.linear_svm import LinearSVC
@@ -80,6 +81,7 @@ __all__ = [
     "DecisionTreeClassifier",
     "DecisionTreeRegressor",
     "ElasticNet",
+    "ElasticNetCV",
     "GaussianMixture",
     "GaussianNB",
     "GaussianProcessClassifier",
@@ -95,6 +97,7 @@ __all__ = [
     "LabelPropagation",
     "LabelSpreading",
     "Lasso",
+    "LassoCV",
     "LinearDiscriminantAnalysis",
     "LinearRegression",
     "LinearSVC",

@@ -102,7 +102,7 @@ def enet_path(
     weight = checked_weights(sample_weight, X)
     with announced():
         problem = LassoProblem(X, Y, weight, False, whole=whole_pays(X, path=True))
-        series = _series(problem, alphas, eps, l1_ratio, positive)
+        series = falling_series(problem, alphas, eps, l1_ratio, positive)
         coefs, gaps, sweeps = follow(problem, series, l1_ratio, positive, tol, max_iter, _start(coef_init, Y, X))
     if targets.ndim == 1:
         coefs, gaps, sweeps = coefs[0], gaps[0], sweeps[0]
@@ -152,7 +152,10 @@ def follow(
     return coefs, gaps, sweeps
 
 
-def _series(problem: LassoProblem, alphas: Any, eps: float, l1_ratio: float, positive: bool) -> NDArray[np.float64]:
+def falling_series(
+    problem: LassoProblem, alphas: Any, eps: float, l1_ratio: float, positive: bool
+) -> NDArray[np.float64]:
+    """The alphas of a path, falling: as given, or so many from the least at which all coefficients are 0."""
     if not isinstance(alphas, numbers.Integral):
         series = np.sort(np.asarray(alphas, dtype=np.float64).ravel())[::-1]
         if not len(series) or not (series > 0).all():
