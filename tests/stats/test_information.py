@@ -85,6 +85,8 @@ def test_information_of_labels_equals_scikit_learns():
     assert_allclose(mutual_information_of_samples(x.astype(str), names), mutual_info_score(x, y), rtol=1e-12)
     assert_allclose(mutual_information_of_samples(y, y, base=2), entropy(np.bincount(y) / 500, base=2), rtol=1e-12)
     assert mutual_information_of_samples([1, 1], [1, 2]) == 0
+    with pytest.warns(UserWarning, match="discrete' gives log 3 whatever they share"):
+        assert_allclose(mutual_information_of_samples([0.1, 0.2, 0.3], [1.5, 0.7, 0.1]), np.log(3))
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.6, 0.95])

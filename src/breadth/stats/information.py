@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral
 from typing import Literal, NamedTuple, get_args
 
@@ -131,6 +132,9 @@ def mutual_information_of_samples(
     Raises:
         ValueError: if lengths differ or are 0, values are not finite ("nearest"), or an option is out of range.
 
+    Warns:
+        UserWarning: if "discrete" is given continuous values, none of which occurs twice.
+
     Cost: "discrete" O(n log n) whatever the number of values; "nearest" O(n log n) with a tree for each variable.
     Deviations: "nearest" adds no noise to break ties and does not set a negative estimate to 0, as scikit-learn does;
         values that repeat are not continuous, and its estimate is then off.
@@ -148,8 +152,14 @@ def mutual_information_of_samples(
         raise ValueError(f"method must be 'discrete' or 'nearest', got {method!r}")
     if first.ndim != 1 or second.ndim != 1:
         raise ValueError(f"x and y must have shape (n,) for 'discrete', got {first.shape} and {second.shape}")
-    (_, i), (_, j) = (np.unique(v, return_inverse=True) for v in (first, second))
+    (a, i), (b, j) = (np.unique(v, return_inverse=True) for v in (first, second))
     n = len(i)
+    if n == len(a) == len(b) and n > 1 and all(v.dtype.kind == "f" and (v != np.rint(v)).any() for v in (a, b)):
+        warnings.warn(
+            f"no value of x or y occurs twice, so that method='discrete' gives log {n} whatever they share; for "
+            "continuous values take method='nearest'",
+            stacklevel=2,
+        )
     pairs, counts = np.unique(i * np.int64(j.max() + 1) + j, return_counts=True)
     row, column = np.divmod(pairs, j.max() + 1)
     return _information(counts / n, np.bincount(i)[row] / n, np.bincount(j)[column] / n) / _unit(base)
