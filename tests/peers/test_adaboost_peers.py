@@ -12,7 +12,7 @@ from sklearn.ensemble import AdaBoostClassifier as Peer
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier as PeerTree
 
-from breadth.tabular.adaboost import AdaBoostClassifier
+from breadth.tabular.ensembles.adaboost import AdaBoostClassifier
 from breadth.tabular.trees.tree import DecisionTreeClassifier
 
 WHY = 1e-12  # weights as logarithms round otherwise, and the peer clips them at 2e-16

@@ -13,9 +13,9 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier as PeerTreeClassifier
 from sklearn.tree import DecisionTreeRegressor as PeerTreeRegressor
 
-from breadth.tabular import bagging as ours
-from breadth.tabular.bagging import BaggingClassifier, BaggingRegressor
-from breadth.tabular.bagging_members import Draws
+from breadth.tabular.ensembles import bagging as ours
+from breadth.tabular.ensembles.bagging import BaggingClassifier, BaggingRegressor
+from breadth.tabular.ensembles.bagging_members import Draws
 from breadth.tabular.trees.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 

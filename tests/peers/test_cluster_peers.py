@@ -6,7 +6,7 @@ import sklearn.cluster
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits, load_wine
 
-from breadth.tabular.cluster import KMeans
+from breadth.tabular.clusters.kmeans import KMeans
 
 
 def assert_same(ours, peer):

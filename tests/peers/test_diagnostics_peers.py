@@ -11,8 +11,8 @@ from statsmodels.stats.outliers_influence import OLSInfluence, variance_inflatio
 from statsmodels.stats.stattools import durbin_watson
 
 from breadth.tabular import KMeans, LinearRegression, LogisticRegression, diagnose
-from breadth.tabular.diagnostics_logistic import curve
-from tests.tabular import planted_violations as planted
+from breadth.tabular.diagnostics.logistic import curve
+from tests.tabular.diagnostics import planted_violations as planted
 
 
 @pytest.mark.parametrize("violation", [None, "RESET", "Breusch–Pagan", "Durbin–Watson", "influence", "diabetes"])

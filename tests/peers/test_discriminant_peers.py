@@ -6,8 +6,8 @@ import sklearn.discriminant_analysis as peer
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
-from breadth.tabular.discriminant import LinearDiscriminantAnalysis
-from breadth.tabular.quadratic_discriminant import QuadraticDiscriminantAnalysis
+from breadth.tabular.bayes.discriminant import LinearDiscriminantAnalysis
+from breadth.tabular.bayes.quadratic_discriminant import QuadraticDiscriminantAnalysis
 
 
 @pytest.mark.parametrize("load", [load_breast_cancer, load_wine, load_iris])

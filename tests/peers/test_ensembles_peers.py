@@ -11,8 +11,8 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from breadth.tabular.stacking import StackingClassifier, StackingRegressor
-from breadth.tabular.voting import VotingClassifier, VotingRegressor
+from breadth.tabular.ensembles.stacking import StackingClassifier, StackingRegressor
+from breadth.tabular.ensembles.voting import VotingClassifier, VotingRegressor
 
 CLASSIFIERS = [
     ("tree", DecisionTreeClassifier(max_depth=3, random_state=0)),

@@ -8,8 +8,8 @@ from sklearn.datasets import load_diabetes, load_iris
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Matern, RationalQuadratic, WhiteKernel
 from sklearn.preprocessing import scale
 
-from breadth.tabular.gaussian_process import GaussianProcessRegressor
-from breadth.tabular.gaussian_process_classifier import GaussianProcessClassifier
+from breadth.tabular.kernels.gaussian_process import GaussianProcessRegressor
+from breadth.tabular.kernels.gaussian_process_classifier import GaussianProcessClassifier
 
 KERNELS = {
     "rbf": ConstantKernel(1.0) * RBF(1.0) + WhiteKernel(0.5),

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_wine
 from sklearn.preprocessing import StandardScaler
 
-from breadth.tabular import kernel as own
+from breadth.tabular.kernels import gram as own
 
 SETTINGS = [
     ("linear_kernel", {}),

@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_diabetes
 from sklearn.preprocessing import scale
 
-from breadth.tabular.kernel_pca import KernelPCA
-from breadth.tabular.kernel_ridge import KernelRidge
+from breadth.tabular.kernels.pca import KernelPCA
+from breadth.tabular.kernels.ridge import KernelRidge
 
 KERNELS = [
     {"kernel": "linear"},

@@ -7,8 +7,8 @@ import sklearn.linear_model as peer
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_diabetes
 
-from breadth.tabular.lasso import ElasticNet, Lasso
-from breadth.tabular.lasso_path import enet_path, lasso_path
+from breadth.tabular.linear.lasso import ElasticNet, Lasso
+from breadth.tabular.linear.lasso_paths import enet_path, lasso_path
 
 TIGHT = {"tol": 1e-15, "max_iter": 200_000}
 EQUAL = 1e-9  # of coefficients of order 1: both stop at float64's rounding of the gap or a sweep that moves nothing

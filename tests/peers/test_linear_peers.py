@@ -7,7 +7,7 @@ import sklearn.linear_model
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_diabetes
 
-from breadth.tabular.linear import LinearRegression
+from breadth.tabular.linear.least_squares import LinearRegression
 
 sm = pytest.importorskip("statsmodels.api")
 

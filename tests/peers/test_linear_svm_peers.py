@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.preprocessing import scale
 
-from breadth.tabular.linear_svm import LinearSVC
+from breadth.tabular.kernels.linear_svm import LinearSVC
 
 
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer])

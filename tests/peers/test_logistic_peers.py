@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.preprocessing import StandardScaler
 
-from breadth.tabular.logistic import LogisticRegression
+from breadth.tabular.linear.logistic import LogisticRegression
 
 sm = pytest.importorskip("statsmodels.api")
 

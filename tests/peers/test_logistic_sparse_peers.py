@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.preprocessing import scale
 
-from breadth.tabular.logistic import LogisticRegression
+from breadth.tabular.linear.logistic import LogisticRegression
 
 EQUAL = 1e-6  # saga's gradients at tol 1e-10 over curvatures of 1e-3 and more
 

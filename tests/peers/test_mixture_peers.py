@@ -8,7 +8,7 @@ import sklearn.mixture
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_wine
 
-from breadth.tabular.mixture import GaussianMixture
+from breadth.tabular.clusters.mixture import GaussianMixture
 
 KINDS = ("full", "tied", "diag", "spherical")
 

@@ -7,9 +7,9 @@ import sklearn.naive_bayes
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_digits
 
-from breadth.tabular.naive_bayes_bernoulli import BernoulliNB
-from breadth.tabular.naive_bayes_categories import CategoricalNB
-from breadth.tabular.naive_bayes_counts import ComplementNB, MultinomialNB
+from breadth.tabular.bayes.bernoulli import BernoulliNB
+from breadth.tabular.bayes.categories import CategoricalNB
+from breadth.tabular.bayes.counts import ComplementNB, MultinomialNB
 
 LINEAR = (MultinomialNB, ComplementNB, BernoulliNB)
 

@@ -6,7 +6,7 @@ import sklearn.naive_bayes
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
-from breadth.tabular.naive_bayes import GaussianNB
+from breadth.tabular.bayes.gaussian import GaussianNB
 
 
 @pytest.mark.parametrize("load", [load_breast_cancer, load_wine, load_digits])

@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
 from sklearn.datasets import load_diabetes, load_digits, load_wine
 
-from breadth.tabular.neighbors import KNeighborsClassifier
-from breadth.tabular.neighbors_regressor import KNeighborsRegressor
+from breadth.tabular.neighbors.classifier import KNeighborsClassifier
+from breadth.tabular.neighbors.regressor import KNeighborsRegressor
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cityblock"])

@@ -7,7 +7,7 @@ import sklearn.linear_model as peer
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_diabetes
 
-from breadth.tabular.ridge import Ridge
+from breadth.tabular.linear.ridge import Ridge
 
 EQUAL = 1e-9  # of coefficients of order 1: Gram matrices of condition 1e4 at most, summed in another order
 

@@ -9,8 +9,8 @@ from sklearn import semi_supervised
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
-from breadth.tabular.label_propagation import LabelPropagation, LabelSpreading
-from breadth.tabular.self_training import SelfTrainingClassifier
+from breadth.tabular.weak_supervision.label_propagation import LabelPropagation, LabelSpreading
+from breadth.tabular.weak_supervision.self_training import SelfTrainingClassifier
 
 
 def data(columns: int, classes: int = 3, mean: float = 0.0):

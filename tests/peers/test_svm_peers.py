@@ -9,8 +9,8 @@ from sklearn.calibration import _sigmoid_calibration
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.preprocessing import scale
 
-from breadth.tabular.platt import couple_pairs, fit_sigmoid
-from breadth.tabular.svm import SVC
+from breadth.tabular.kernels.platt import couple_pairs, fit_sigmoid
+from breadth.tabular.kernels.svm import SVC
 
 SETTINGS = [
     {},

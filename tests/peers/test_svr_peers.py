@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_diabetes
 from sklearn.preprocessing import scale
 
-from breadth.tabular.svr import SVR
+from breadth.tabular.kernels.svr import SVR
 
 
 @pytest.mark.parametrize("weighted", [False, True])

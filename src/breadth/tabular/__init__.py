@@ -1,19 +1,26 @@
 """scikit-learn estimators for tables."""
 
-from breadth.tabular.active import ActiveLearner
-from breadth.tabular.adaboost import AdaBoostClassifier
-from breadth.tabular.bagging import BaggingClassifier, BaggingRegressor
-from breadth.tabular.cascade import CascadeClassifier
-from breadth.tabular.cluster import KMeans
-from breadth.tabular.cluster_report import cluster_report
-from breadth.tabular.confident_learning import ConfidentLearningClassifier
-from breadth.tabular.diagnostics import diagnose
-from breadth.tabular.discriminant import LinearDiscriminantAnalysis
-from breadth.tabular.dp_means import DPMeans
-from breadth.tabular.drift import ADWIN, DDM, EDDM, PageHinkley, WindowTest
-from breadth.tabular.gaussian_process import GaussianProcessRegressor
-from breadth.tabular.gaussian_process_classifier import GaussianProcessClassifier
-from breadth.tabular.kernel import (
+from breadth.tabular.bayes.bernoulli import BernoulliNB
+from breadth.tabular.bayes.categories import CategoricalNB
+from breadth.tabular.bayes.counts import ComplementNB, MultinomialNB
+from breadth.tabular.bayes.discriminant import LinearDiscriminantAnalysis
+from breadth.tabular.bayes.gaussian import GaussianNB
+from breadth.tabular.bayes.quadratic_discriminant import QuadraticDiscriminantAnalysis
+from breadth.tabular.clusters.dp_means import DPMeans
+from breadth.tabular.clusters.kmeans import KMeans
+from breadth.tabular.clusters.minibatch import MiniBatchKMeans
+from breadth.tabular.clusters.mixture import GaussianMixture
+from breadth.tabular.clusters.report import cluster_report
+from breadth.tabular.diagnostics.checks import diagnose
+from breadth.tabular.drift.detectors import ADWIN, DDM, EDDM, PageHinkley, WindowTest
+from breadth.tabular.ensembles.adaboost import AdaBoostClassifier
+from breadth.tabular.ensembles.bagging import BaggingClassifier, BaggingRegressor
+from breadth.tabular.ensembles.cascade import CascadeClassifier
+from breadth.tabular.ensembles.stacking import StackingClassifier, StackingRegressor
+from breadth.tabular.ensembles.voting import VotingClassifier, VotingRegressor
+from breadth.tabular.kernels.gaussian_process import GaussianProcessRegressor
+from breadth.tabular.kernels.gaussian_process_classifier import GaussianProcessClassifier
+from breadth.tabular.kernels.gram import (
     IndefiniteKernelWarning,
     check_psd,
     linear_kernel,
@@ -21,28 +28,22 @@ from breadth.tabular.kernel import (
     rbf_kernel,
     sigmoid_kernel,
 )
-from breadth.tabular.kernel_pca import KernelPCA
-from breadth.tabular.kernel_ridge import KernelRidge
-from breadth.tabular.label_propagation import LabelPropagation, LabelSpreading
-from breadth.tabular.lasso import ElasticNet, Lasso
-from breadth.tabular.lasso_cv import ElasticNetCV, LassoCV
-from breadth.tabular.lasso_path import enet_path, lasso_path
-from breadth.tabular.linear import LinearRegression
-from breadth.tabular.linear_svm import LinearSVC
-from breadth.tabular.logistic import LogisticRegression
-from breadth.tabular.minibatch import MiniBatchKMeans
-from breadth.tabular.mixture import GaussianMixture
-from breadth.tabular.naive_bayes import GaussianNB
-from breadth.tabular.naive_bayes_bernoulli import BernoulliNB
-from breadth.tabular.naive_bayes_categories import CategoricalNB
-from breadth.tabular.naive_bayes_counts import ComplementNB, MultinomialNB
-from breadth.tabular.neighbors import KNeighborsClassifier
-from breadth.tabular.neighbors_regressor import KNeighborsRegressor
-from breadth.tabular.quadratic_discriminant import QuadraticDiscriminantAnalysis
-from breadth.tabular.ridge import Ridge
-from breadth.tabular.selection import SelectKBest
-from breadth.tabular.selection_embedded import SelectFromModel
-from breadth.tabular.selection_scores import (
+from breadth.tabular.kernels.linear_svm import LinearSVC
+from breadth.tabular.kernels.pca import KernelPCA
+from breadth.tabular.kernels.ridge import KernelRidge
+from breadth.tabular.kernels.svm import SVC
+from breadth.tabular.kernels.svr import SVR
+from breadth.tabular.linear.lasso import ElasticNet, Lasso
+from breadth.tabular.linear.lasso_cv import ElasticNetCV, LassoCV
+from breadth.tabular.linear.lasso_paths import enet_path, lasso_path
+from breadth.tabular.linear.least_squares import LinearRegression
+from breadth.tabular.linear.logistic import LogisticRegression
+from breadth.tabular.linear.ridge import Ridge
+from breadth.tabular.neighbors.classifier import KNeighborsClassifier
+from breadth.tabular.neighbors.regressor import KNeighborsRegressor
+from breadth.tabular.selection.embedded import SelectFromModel
+from breadth.tabular.selection.filters import SelectKBest
+from breadth.tabular.selection.scores import (
     chi2,
     f_classif,
     f_regression,
@@ -50,16 +51,15 @@ from breadth.tabular.selection_scores import (
     mutual_info_regression,
     r_regression,
 )
-from breadth.tabular.selection_stability import StabilitySelection
-from breadth.tabular.selection_wrappers import RFE, SequentialFeatureSelector
-from breadth.tabular.self_training import SelfTrainingClassifier
-from breadth.tabular.stacking import StackingClassifier, StackingRegressor
-from breadth.tabular.svm import SVC
-from breadth.tabular.svr import SVR
+from breadth.tabular.selection.stability import StabilitySelection
+from breadth.tabular.selection.wrappers import RFE, SequentialFeatureSelector
 from breadth.tabular.trees.boosting import GradientBoostingClassifier, GradientBoostingRegressor
 from breadth.tabular.trees.forest import RandomForestClassifier, RandomForestRegressor
 from breadth.tabular.trees.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from breadth.tabular.voting import VotingClassifier, VotingRegressor
+from breadth.tabular.weak_supervision.active import ActiveLearner
+from breadth.tabular.weak_supervision.confident_learning import ConfidentLearningClassifier
+from breadth.tabular.weak_supervision.label_propagation import LabelPropagation, LabelSpreading
+from breadth.tabular.weak_supervision.self_training import SelfTrainingClassifier
 
 __all__ = [
     "ADWIN",

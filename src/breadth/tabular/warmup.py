@@ -9,19 +9,19 @@ import numpy as np
 import scipy.sparse as sp
 
 from breadth.compilation import run_each
-from breadth.tabular.cluster import KMeans
-from breadth.tabular.dp_means import DPMeans
-from breadth.tabular.drift import ADWIN, DDM, EDDM, PageHinkley
-from breadth.tabular.lasso import Lasso
-from breadth.tabular.linear_svm import LinearSVC
-from breadth.tabular.logistic import LogisticRegression
-from breadth.tabular.minibatch import MiniBatchKMeans
-from breadth.tabular.mixture import GaussianMixture
-from breadth.tabular.neighbors import KNeighborsClassifier
-from breadth.tabular.neighbors_regressor import KNeighborsRegressor
-from breadth.tabular.selection_scores import mutual_info_classif, mutual_info_regression
-from breadth.tabular.svm import SVC
-from breadth.tabular.svr import SVR
+from breadth.tabular.clusters.dp_means import DPMeans
+from breadth.tabular.clusters.kmeans import KMeans
+from breadth.tabular.clusters.minibatch import MiniBatchKMeans
+from breadth.tabular.clusters.mixture import GaussianMixture
+from breadth.tabular.drift.detectors import ADWIN, DDM, EDDM, PageHinkley
+from breadth.tabular.kernels.linear_svm import LinearSVC
+from breadth.tabular.kernels.svm import SVC
+from breadth.tabular.kernels.svr import SVR
+from breadth.tabular.linear.lasso import Lasso
+from breadth.tabular.linear.logistic import LogisticRegression
+from breadth.tabular.neighbors.classifier import KNeighborsClassifier
+from breadth.tabular.neighbors.regressor import KNeighborsRegressor
+from breadth.tabular.selection.scores import mutual_info_classif, mutual_info_regression
 from breadth.tabular.trees.boosting import GradientBoostingClassifier, GradientBoostingRegressor
 from breadth.tabular.trees.forest import RandomForestClassifier, RandomForestRegressor
 from breadth.tabular.trees.tree import DecisionTreeClassifier, DecisionTreeRegressor

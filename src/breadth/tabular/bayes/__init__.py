@@ -1,0 +1,1 @@
+"""Generative classifiers: naive Bayes, linear and quadratic discriminants."""

@@ -1,0 +1,1 @@
+"""Whether what a fitted model takes for granted holds: linear and logistic regressions, k-means."""

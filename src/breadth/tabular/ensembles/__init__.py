@@ -1,0 +1,1 @@
+"""Ensembles of any estimators: bagging, AdaBoost, stacking, voting, cascades."""

@@ -1,0 +1,1 @@
+"""Support vector machines, and ridge regression, principal components and Gaussian processes in a kernel's space."""

@@ -1,0 +1,1 @@
+"""Nearest neighbours: exact searches, and what votes or averages over them."""

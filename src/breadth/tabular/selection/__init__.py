@@ -1,0 +1,1 @@
+"""Selection of columns: filters, wrappers, embedded and stability selection."""

@@ -1,0 +1,1 @@
+"""Learning from labels that are few or wrong: active learning, self-training, label propagation, noisy labels."""
