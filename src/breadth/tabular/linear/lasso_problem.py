@@ -14,6 +14,7 @@ from breadth.tabular.linear.lasso_kernels import descend, duality_gap
 _BLOCK_ROWS = 2048
 _FEW_ROWS, _NEAR = 256, 1e3  # spreads of the first rows within which a mean in one pass has 12 digits of a spread
 _FIRST_SET = 128  # columns in a working set, at least, if so many are there
+_PART = 0.03  # of the gap, to which a working set is solved while more columns are to come
 _LATER = 0.3  # share of the tolerance left to a working set: what other columns add must fit into the rest
 
 
@@ -79,9 +80,8 @@ class LassoProblem:
         left *= self.weight[:, None]
         return left.T @ (self.X[:, B] - self.mean[B])
 
-    def _products_of(self, A: NDArray) -> NDArray:
-        if self.whole:
-            return self.products[np.ix_(A, A)]
+    def _products_of(self, A: NDArray) -> tuple[NDArray, NDArray]:
+        """The columns A in the order that costs least, and their products, which are not to be written to."""
         new = np.setdiff1d(A, self.held)
         if len(new):
             together = np.concatenate([self.held, new])
@@ -91,9 +91,11 @@ class LassoProblem:
             grown[old:] = self._products_between(new, together)
             grown[:old, old:] = grown[old:, :old].T
             self.held, self.products = together, grown
+        if len(A) == len(self.held):
+            return self.held, self.products
         order = np.argsort(self.held)
         at = order[np.searchsorted(self.held, A, sorter=order)]
-        return self.products[np.ix_(at, at)]
+        return A, self.products[np.ix_(at, at)]
 
     def gradient(self, w: NDArray, t: int) -> NDArray:
         """Minus the gradient of the averaged loss, shape (p,)."""
@@ -126,7 +128,7 @@ class LassoProblem:
         if self.whole:
             return self._solve_whole(w, t, l1, l2, positive, target, square, max_iter)
         epochs, kept = 0, np.zeros(0, dtype=np.intp)
-        size = _FIRST_SET
+        size, target_set = _FIRST_SET, np.inf
         while True:
             q = self.gradient(w, t) - l2 * w
             gap = self._gap(q, w, t, l1, l2, positive, square)
@@ -140,10 +142,13 @@ class LassoProblem:
             if len(wanted) > size:
                 wanted = wanted[np.argsort(-strength[wanted], kind="stable")[:size]]
             A = np.union1d(np.union1d(used, wanted), kept)
-            # nothing more to add: what is left is rounding, or the set's own tolerance
-            target_set = 0.0 if len(A) == len(kept) else _LATER * target
-            G = self._products_of(A)
+            if len(A) > len(kept):
+                target_set = max(_LATER * target, _PART * gap)
+            else:  # nothing more to add: what is left is the set's own tolerance, or rounding
+                target_set = _LATER * target if target_set > _LATER * target else 0.0
+            A, G = self._products_of(A)
             if l2:
+                G = G.copy()
                 G[np.diag_indices(len(A))] += l2
             w_set, q_set = w[A], q[A]
             pulls = q_set + G @ w_set
