@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import mpmath
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
+from breadth.blas import granted_threads
 from breadth.stats.francis_kernels import francis
 from breadth.stats.multishift_kernels import BULGES, SMALL, STEP, chain, restored, rows_left
 from breadth.stats.slab_kernels import FEW, FUSED, LANES, PAD, cut, joined, rotate_slabs, turn_slabs
@@ -71,6 +74,7 @@ def hard(n, rng):
     orthogonal = np.linalg.qr(normal)[0]
     triple = np.repeat([1.0, 2.0, 3.0], [n // 3, n // 3, n - 2 * (n // 3)])
     units = 10 ** rng.uniform(-8, 8, n)
+    turns = scipy.linalg.block_diag(*[[[0.0, 1.0], [-1.0, 0.0]]] * (n // 2))  # +- i, n / 2 times
     repeated = orthogonal @ np.diag(triple) @ orthogonal.T
     return {
         "zero": np.zeros((n, n)),
@@ -88,6 +92,8 @@ def hard(n, rng):
         "threefold": normal @ np.diag(triple) @ np.linalg.inv(normal),
         "pairs": scipy.linalg.block_diag(*[[[1.0, 2.0], [-2.0, 1.0]]] * (n // 2)),
         "threefold, symmetric": (repeated + repeated.T) / 2,
+        "turns": orthogonal @ turns @ orthogonal.T,
+        "turns, not normal": np.linalg.inv(normal) @ turns @ normal,
         "projection": orthogonal[:, : n // 2] @ orthogonal[:, : n // 2].T,
         "Hilbert": scipy.linalg.hilbert(n),
         "Wilkinson": np.diag(np.abs(np.arange(n) - n // 2).astype(float)) + np.eye(n, k=1) + np.eye(n, k=-1),
@@ -108,6 +114,25 @@ def test_matrices_that_stall_a_naive_algorithm(n, size):
         assert_allclose(found.residuals / size, 0, atol=2e-14 * max(1, n / 30) * largest, err_msg=name)
         if name not in ("Grcar", "nilpotent", "defective"):  # their values move by the nth root of what rounds off
             assert matched(found.values / size, peer) < 1e-11 * largest, name
+
+
+@pytest.mark.parametrize("n", [4, 66, 100])
+@pytest.mark.parametrize("spread", [8, 20, 60])
+def test_units_that_differ_by_many_powers_of_ten_are_balanced_away(n, spread):
+    rng = np.random.default_rng(5)
+    units, A = 10.0 ** rng.uniform(-spread, spread, n), rng.normal(size=(n, n))
+    found = qr_algorithm(units[:, None] * A / units)
+    assert matched(found.values, np.linalg.eigvals(A)) < 1e-12 * np.sqrt(n)
+    assert (np.diff(np.abs(found.values)) < 1e-10).all()
+
+
+def test_threads_that_call_at_once_find_the_same_and_leave_blas_alone(rng):
+    A = rng.normal(size=(120, 120))
+    alone, before = qr_algorithm(A), granted_threads()
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(qr_algorithm, [A] * 24):
+            assert_allclose(found.values, alone.values, atol=1e-10)
+    assert granted_threads() == before
 
 
 def test_a_defective_matrix_repeats_its_vector():

@@ -7,6 +7,7 @@ from numba import njit
 
 EPS = 2.220446049250313e-16
 TINY = 1e-300  # of a matrix whose largest entry is 1
+PATIENCE = 20  # sweeps after which rounding of the whole matrix, not of the neighbours, is what is negligible
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -105,17 +106,18 @@ def bulge_from(T, first, stop, s1, s2, im):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def active_from(T, stop):
+def active_from(T, stop, least):
     """First row of the block that ends before `stop` and has no negligible subdiagonal entry; the one found becomes 0.
 
-    An entry is negligible below the rounding of its neighbours on the diagonal if dropping it moves no eigenvalue of
-    the two by two block around it by more either (Ahues and Tisseur's condition, which graded matrices need).
+    An entry below `least` is negligible, and one below the rounding of its neighbours on the diagonal if dropping it
+    moves no eigenvalue of the two by two block around it by more either (Ahues and Tisseur's condition, which graded
+    matrices need).
     """
     k = stop - 1
     while k > 0:
         below, across = abs(T[k, k - 1]), abs(T[k - 1, k])
         here, before = abs(T[k, k]), abs(T[k - 1, k - 1])
-        if below < TINY:
+        if below < least:
             break
         if below <= EPS * (here + before):
             gap = abs(T[k - 1, k - 1] - T[k, k])
@@ -180,8 +182,9 @@ def francis(T, Zt, max_sweeps):
     max_sweeps.
     """
     stop, since, sweeps = T.shape[0], 0, 0
+    rounding = max(TINY, EPS * np.abs(T).max())
     while stop > 0:
-        first = active_from(T, stop)
+        first = active_from(T, stop, rounding if since > PATIENCE else TINY)
         if first >= stop - 2:
             if first == stop - 2:
                 split_pair(T, Zt, first)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from breadth.stats.francis_kernels import EPS, TINY, active_from, francis, move_bulge, shift_pair
+from breadth.stats.francis_kernels import EPS, PATIENCE, TINY, active_from, francis, move_bulge, shift_pair
 from breadth.stats.slab_kernels import LANES, PAD, reflect
 
 SMALL = 64  # rows up to which a block is finished by single sweeps
@@ -26,10 +26,11 @@ def advance(H, R, V, pairs, state, max_sweeps):
     """
     state[3] = state[6] = 0
     stop = state[0]
-    first = active_from(H, stop) if stop > 0 else 0
+    least = EPS if state[1] > PATIENCE else TINY  # the largest entry is about 1
+    first = active_from(H, stop, least) if stop > 0 else 0
     while stop - first == 1:
         stop = first
-        first = active_from(H, stop) if stop > 0 else 0
+        first = active_from(H, stop, least) if stop > 0 else 0
     if stop == 0:
         state[0] = 0
         return False
@@ -60,7 +61,7 @@ def advance(H, R, V, pairs, state, max_sweeps):
         state[0] = stop = stop - (size - left)
     if small or size - left > ENOUGH * size:
         return True
-    first = active_from(H, stop)
+    first = active_from(H, stop, least)
     if stop - first <= SMALL:
         return True
     if state[1] % 6 == 5:

@@ -66,6 +66,27 @@ def _own_vector(T, top, size, value, Y):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _two_by_two(a, b, c, d, g0, g1, least):
+    """y with [a b; c d] y = g, by elimination with complete pivoting; a pivot below `least` becomes it."""
+    swapped = max(abs(b), abs(d)) > max(abs(a), abs(c))
+    if swapped:
+        a, b, c, d = b, a, d, c
+    if abs(c) > abs(a):
+        a, b, c, d, g0, g1 = c, d, a, b, g1, g0
+    if abs(a) < least:
+        a = complex(least, 0.0)
+    factor = c / a
+    rest = d - factor * b
+    if abs(rest) < least:
+        rest = complex(least, 0.0)
+    y1 = (g1 - factor * g0) / rest
+    y0 = (g0 - b * y1) / a
+    if swapped:
+        y0, y1 = y1, y0
+    return y0, y1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _solve(T, top, size, value, G, Y, width, least):
     """(T_block - value) y = -g for one or two rows; g and y are real, or columns of real and imaginary parts.
 
@@ -79,13 +100,16 @@ def _solve(T, top, size, value, G, Y, width, least):
             a = complex(least, 0.0)
         y0 = -g0 / a
     else:
-        b, c, d = T[top, top + 1], T[top + 1, top], T[top + 1, top + 1] - value
         g1 = complex(G[1, 0], G[1, 1] if width == 2 else 0.0)
-        det = a * d - b * c
-        smallest = least * (abs(a) + abs(d) + abs(b) + abs(c))
-        if abs(det) < smallest:
-            det = complex(smallest, 0.0)
-        y0, y1 = (b * g1 - d * g0) / det, (c * g0 - a * g1) / det
+        y0, y1 = _two_by_two(
+            a,
+            complex(T[top, top + 1], 0.0),
+            complex(T[top + 1, top], 0.0),
+            T[top + 1, top + 1] - value,
+            -g0,
+            -g1,
+            least,
+        )
         size_1 = abs(y1.real) + abs(y1.imag)
         Y[1, 0] = y1.real
         if width == 2:

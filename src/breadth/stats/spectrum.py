@@ -57,8 +57,10 @@ def qr_algorithm(A: ArrayLike, *, max_sweeps: int = 100) -> Eigen:
     a = arguments.finite("A", A, ndim=2)
     square("A", a)
     arguments.whole("max_sweeps", max_sweeps, 1)
-    size = float(np.abs(a).max()) or 1.0
-    found = (_symmetric if np.array_equal(a, a.T) else _general)(a / size, max_sweeps)
+    size, symmetric = float(np.abs(a).max()) or 1.0, np.array_equal(a, a.T)
+    if not symmetric and 1e-140 < size < 1e140:
+        size = 1.0  # balancing makes much of small entries, which division could cost their digits
+    found = (_symmetric if symmetric else _general)(a / size, max_sweeps)
     if found is None:
         raise ArithmeticError(f"an eigenvalue took more than max_sweeps={max_sweeps} steps; raise max_sweeps")
     return Eigen(size * found.values, found.vectors, size * found.residuals)
@@ -93,7 +95,10 @@ def _symmetric(a: Floats, max_sweeps: int) -> Eigen | None:
 def _general(a: Floats, max_sweeps: int) -> Eigen | None:
     from breadth.stats.schur_kernels import schur_vectors
 
-    balanced, (scale, places) = matrix_balance(a, separate=True)
+    with np.errstate(invalid="ignore"):  # SciPy reads factors of the rows that stay in place as numbers of rows, too
+        balanced, (scale, places) = matrix_balance(a, separate=True)
+    size = float(np.abs(balanced).max()) or 1.0
+    balanced /= size
     n_threads = granted_threads()
     with one_thread():
         blocks, Zt = _schur(balanced, max_sweeps, n_threads)
@@ -116,9 +121,11 @@ def _general(a: Floats, max_sweeps: int) -> Eigen | None:
         other = k + (im > 0) - (im < 0)
         lengths = norm(parts, axis=0)
         parts /= np.where(im == 0, lengths, np.hypot(lengths, lengths[other]))
+        values *= size
         misses = norm(a @ parts - parts * values.real + parts[:, other] * im, axis=0)
     misses = np.where(im == 0, misses, np.hypot(misses, misses[other]))
-    order = np.lexsort([-im, -values.real, -np.round(np.abs(values), 12)])
+    magnitudes = np.abs(values)
+    order = np.lexsort([-im, -values.real, -np.round(magnitudes / (magnitudes.max() or 1.0), 12)])
     vectors = np.empty((n, n), np.complex128)
     vectors.real = parts[:, (k - (im < 0))[order]]
     vectors.imag = parts[:, (k + (im > 0))[order]] * np.sign(im)[order]
