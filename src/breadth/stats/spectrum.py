@@ -34,7 +34,8 @@ def qr_algorithm(A: ArrayLike, *, max_sweeps: int = 100) -> Eigen:
 
     Args:
         A: real and square, shape (n, n), n >= 1, finite.
-        max_sweeps: sweeps (beyond 64 rows rounds of a chain) for one eigenvalue, >= 1; two or three are usual.
+        max_sweeps: sweeps (beyond 64 rows rounds of a chain) for one eigenvalue, >= 1; two or three on average, a
+            dozen for some.
 
     Returns:
         Eigen. For symmetric A real, ascending, with orthonormal vectors; else complex, by descending magnitude, vectors
