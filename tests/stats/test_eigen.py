@@ -37,6 +37,14 @@ def test_power_iteration_converges_by_the_ratio_of_the_first_two(rng):
     assert power_iteration(np.zeros((3, 3))).value == 0
 
 
+@pytest.mark.parametrize("size", [1e155, 1e-170])
+def test_power_iteration_whatever_the_unit(size):
+    found = power_iteration(size * np.diag([3.0, 1.0]), start=[1e200, 1e200])
+    assert found.converged
+    assert_allclose(found.value, 3 * size, rtol=1e-9)
+    assert_allclose(np.abs(found.vector), [1, 0], atol=1e-9)
+
+
 def test_power_iteration_says_that_it_did_not_converge():
     for A in (np.array([[0.0, -1], [1, 0]]), np.diag([1.0, -1.0])):
         found = power_iteration(A, n_iterations=200)

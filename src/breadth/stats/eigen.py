@@ -83,17 +83,17 @@ def power_iteration(
     v = np.random.default_rng(rng).standard_normal(n) if start is None else arguments.finite("start", start)
     if v.shape != (n,) or not v.any():
         raise ValueError(f"start must be a vector of shape ({n},) that is not 0, got shape {v.shape}")
-    v = v / np.linalg.norm(v)
+    v = v / norm(v)
     value, residual = 0.0, np.inf
     for step in range(1, n_iterations + 1):
         image = np.asarray(A @ v, np.float64)
         if not np.isfinite(image).all():
             raise ValueError("A holds NaN or infinity, or its products overflow")
         value = float(v @ image)
-        residual = float(np.linalg.norm(image - value * v))
+        residual = float(norm(image - value * v))
         if residual <= tol * abs(value) or not image.any():
             return Dominant(value, v, residual, step, True)
-        v = image / np.linalg.norm(image)
+        v = image / norm(image)
     return Dominant(value, v, residual, n_iterations, False)
 
 
