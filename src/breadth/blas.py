@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
+from threading import Lock
+from typing import Any
 
 from joblib import effective_n_jobs
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
+
+_lock = Lock()
+_inside = 0  # contexts of `one_thread` that are open
+_limit: Any = None  # the limit that the first of them set
 
 
 @cache
@@ -26,5 +33,29 @@ def threads_for(n_jobs: int | None) -> int:
 
 
 def one_thread(when: bool = True) -> AbstractContextManager:
-    """Context in which BLAS runs on the calling thread alone, if `when`."""
-    return _controller().limit(limits=1, user_api="blas") if when else nullcontext()
+    """Context in which BLAS runs on the calling thread alone, if `when`.
+
+    The limit is the process's: of threads that are inside at the same time, the last to leave lifts it.
+    """
+    return _alone() if when else nullcontext()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    global _inside, _limit
+    with _lock:
+        if _inside == 0:
+            # the thread that limited OpenBLAS first would otherwise stay the only one that can
+            OpenBLASController.clear_controlling_thread(force=True)
+            _limit = _controller().limit(limits=1, user_api="blas")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0 and _limit is not None:
+                OpenBLASController.clear_controlling_thread(force=True)
+                _limit.restore_original_limits()
+                OpenBLASController.clear_controlling_thread(force=True)
+                _limit = None

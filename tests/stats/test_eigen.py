@@ -75,6 +75,19 @@ def test_lanczos_restarts_until_close_values_are_told_apart(rng, which):
     assert_allclose(found.vectors.T @ found.vectors, np.eye(5), atol=1e-10)
 
 
+@pytest.mark.parametrize("size", [1e155, 1e-170])
+def test_lanczos_whatever_the_unit(size):
+    found = lanczos(size * np.diag([3.0, 1.0, 2.0]), 3)
+    assert_allclose(found.values, [3 * size, 2 * size, size], rtol=1e-12)
+
+
+def test_what_did_not_converge_is_of_the_vector_returned():
+    A = np.diag([3.0, 1.0])
+    found = power_iteration(A, n_iterations=3)
+    assert_allclose(found.value, found.vector @ A @ found.vector, rtol=1e-14)
+    assert_allclose(found.residual, np.linalg.norm(A @ found.vector - found.value * found.vector), rtol=1e-12)
+
+
 def test_lanczos_finds_multiple_values_sparse_matrices_and_whole_spectra(rng):
     assert_allclose(lanczos(np.diag([1.0, 1, 2, 2, 3]), 5).values, [3, 2, 2, 1, 1], rtol=1e-12)
     assert_allclose(lanczos(np.eye(4), 3).values, 1)
@@ -162,6 +175,10 @@ def test_dependent_columns_are_named_whatever_their_units(rng):
         (lambda: power_iteration(np.eye(2), tol=0), "tol must be > 0"),
         (lambda: power_iteration(np.full((2, 2), np.nan)), "A holds NaN"),
         (lambda: lanczos(np.array([[1.0, 2], [0, 1]])), "A must be symmetric"),
+        (lambda: lanczos([[1, 2], [3, 4]]), "A must be symmetric"),
+        (lambda: lanczos(scipy.sparse.csr_array([[2.0, 1], [9, 2]])), "A must be symmetric"),
+        (lambda: lanczos(np.array([[1, 1j], [-1j, 1]])), "A must be real"),
+        (lambda: power_iteration(scipy.sparse.csr_array([[1, 1j], [-1j, 1]])), "A must be real"),
         (lambda: lanczos(np.eye(2), 3), "k must be in \\[1, 2\\]"),
         (lambda: lanczos(np.eye(3), 2, n_steps=1), "n_steps must be an integer >= 2"),
         (lambda: low_rank_approximation(np.eye(2), 3), "rank must be in \\[1, 2\\]"),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
+from breadth.blas import granted_threads
 from breadth.stats.francis_kernels import francis
 from breadth.stats.multishift_kernels import BULGES, SMALL, STEP, chain, restored, rows_left
 from breadth.stats.slab_kernels import FEW, FUSED, LANES, PAD, cut, joined, rotate_slabs, turn_slabs
@@ -125,12 +126,13 @@ def test_units_that_differ_by_many_powers_of_ten_are_balanced_away(n, spread):
     assert (np.diff(np.abs(found.values)) < 1e-10).all()
 
 
-def test_threads_that_call_at_once_find_the_same(rng):
+def test_threads_that_call_at_once_find_the_same_and_leave_blas_as_it_was(rng):
     A = rng.normal(size=(120, 120))
-    alone = qr_algorithm(A)
+    alone, before = qr_algorithm(A), granted_threads()
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(qr_algorithm, [A] * 24):
             assert_allclose(found.values, alone.values, atol=1e-10)
+    assert granted_threads() == before
 
 
 def test_a_defective_matrix_repeats_its_vector():
@@ -157,6 +159,8 @@ def test_trace_and_products_hold_for_matrices_of_small_integers(A):
         (np.empty((0, 0)), "at least 1 rows"),
         ([[np.nan]], "A holds NaN"),
         ([[np.inf, 1], [1, 0]], "A holds NaN or infinity"),
+        ([[1, 1j], [-1j, 1]], "A must be real"),
+        (np.array([[1, 1j], [-1j, 1]]), "A must be real"),
     ],
 )
 def test_bad_arguments_are_named(A, words):

@@ -10,9 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 
+def _real(name: str, values: ArrayLike) -> Floats:
+    given = np.asarray(values)
+    if given.dtype.kind == "c":
+        raise ValueError(f"{name} must be real, got values of type {given.dtype}, whose imaginary part would be lost")
+    return given.astype(np.float64, copy=False)
+
+
 def finite(name: str, values: ArrayLike, *, ndim: int | tuple[int, ...] = 1, at_least: int = 1) -> Floats:
     """values as float64 with one of the given numbers of dimensions, `at_least` rows and no NaN or infinity."""
-    x = np.asarray(values, dtype=np.float64)
+    x = _real(name, values)
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if x.ndim not in allowed:
         raise ValueError(f"{name} must have {' or '.join(map(str, allowed))} dimensions, got shape {x.shape}")
@@ -27,7 +34,7 @@ def finite(name: str, values: ArrayLike, *, ndim: int | tuple[int, ...] = 1, at_
 
 def sample(name: str, values: ArrayLike, *, at_least: int = 1) -> Floats:
     """values as float64 of shape (n, ...): n rows and any number of columns, finite."""
-    x = np.asarray(values, dtype=np.float64)
+    x = _real(name, values)
     if x.ndim == 0:
         raise ValueError(f"{name} must hold rows along axis 0, got the scalar {values!r}")
     return finite(name, x, ndim=x.ndim, at_least=at_least)

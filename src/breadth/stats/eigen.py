@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from breadth.stats import arguments
@@ -76,6 +77,7 @@ def power_iteration(
     Peer: numpy.linalg.eig, 1e-9 in the value; the rate |lambda_2 / lambda_1| (A).
     In production: use `lanczos` for symmetric matrices: the same products, and convergence as of Chebyshev polynomials.
     """
+    A = _as_operator(A)
     n = square("A", A)
     arguments.whole("n_iterations", n_iterations, 1)
     if not tol > 0:
@@ -93,7 +95,8 @@ def power_iteration(
         residual = float(norm(image - value * v))
         if residual <= tol * abs(value) or not image.any():
             return Dominant(value, v, residual, step, True)
-        v = image / norm(image)
+        if step < n_iterations:
+            v = image / norm(image)
     return Dominant(value, v, residual, n_iterations, False)
 
 
@@ -135,8 +138,9 @@ def lanczos(
     Peer: numpy.linalg.eigvalsh and scipy.sparse.linalg.eigsh, 1e-9 (A).
     In production: scipy.sparse.linalg.eigsh, which finds multiple eigenvalues, those near a value and complex ones.
     """
+    A = _as_operator(A)
     n = square("A", A)
-    if isinstance(A, np.ndarray) and np.abs(A - A.T).max() > 1e-12 * np.abs(A).max():
+    if (isinstance(A, np.ndarray) or sp.issparse(A)) and abs(A - A.T).max() > 1e-12 * abs(A).max():
         raise ValueError("A must be symmetric; power_iteration and qr_algorithm take others")
     if arguments.whole("k", k, 1) > n:
         raise ValueError(f"k must be in [1, {n}], got {k}")
@@ -155,7 +159,7 @@ def lanczos(
         image = np.asarray(A @ q, np.float64)
         if not np.isfinite(image).all():
             raise ValueError("A holds NaN or infinity, or its products overflow")
-        scale = np.linalg.norm(image)
+        scale = norm(image)
         projected[done, done] = q @ image
         done += 1
         most -= 1
@@ -244,8 +248,17 @@ def low_rank_approximation(
     return LowRank(left, singular, right, error)
 
 
+def _as_operator(A: Any) -> Any:
+    """Lists and tables as arrays of float64; what has a shape and products of its own stays."""
+    if isinstance(A, np.ndarray) or hasattr(A, "to_numpy") or not hasattr(A, "shape"):
+        return arguments.finite("A", A, ndim=2)
+    return A
+
+
 def square(name: str, A: Any) -> int:
     shape = np.shape(A) if not hasattr(A, "shape") else A.shape
+    if np.dtype(getattr(A, "dtype", float)).kind == "c":
+        raise ValueError(f"{name} must be real, got a matrix of type {A.dtype}")
     if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
         raise ValueError(f"{name} must be a square matrix, shape (n >= 1, n), got shape {tuple(shape)}")
     return int(shape[0])
@@ -253,10 +266,10 @@ def square(name: str, A: Any) -> int:
 
 def _orthogonal(v: Floats, basis: Floats) -> tuple[Floats, float]:
     """v less its part in the rows of basis, and its length; once more where what is left is small beside that part."""
-    before = length = float(np.linalg.norm(v))
+    before = length = float(norm(v))
     for _ in range(2):
         v = v - (basis @ v) @ basis
-        length = float(np.linalg.norm(v))
+        length = float(norm(v))
         if length > 0.7 * before:
             break
         before = length

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from breadth.compilation import announced
-from breadth.tabular.linear.lasso_paths import check_settings, checked_weights, follow, whole_pays
+from breadth.tabular.linear.lasso_paths import check_selection, check_settings, checked_weights, follow, whole_pays
 from breadth.tabular.linear.lasso_problem import LassoProblem
 
 _FORMS = ["csc", "csr", "coo"]
@@ -212,8 +212,7 @@ def _fit(model: Any, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     check_settings(tol=model.tol, max_iter=model.max_iter, l1_ratio=l1_ratio)
     if not 0 < model.alpha < np.inf:
         raise ValueError(f"alpha must be > 0 and finite, got {model.alpha!r}; for alpha = 0 use LinearRegression")
-    if model.selection not in ("cyclic", "random"):
-        raise ValueError(f"selection must be 'cyclic' or 'random', got {model.selection!r}")
+    check_selection(model.selection)
     X, y = validate_data(model, X, y, accept_sparse=_FORMS, dtype=np.float64, y_numeric=True, multi_output=True)
     Y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)  # (n, t)
     if sp.issparse(X):

@@ -14,7 +14,14 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from breadth.compilation import announced
-from breadth.tabular.linear.lasso_paths import check_settings, checked_weights, falling_series, follow, whole_pays
+from breadth.tabular.linear.lasso_paths import (
+    check_selection,
+    check_settings,
+    checked_weights,
+    falling_series,
+    follow,
+    whole_pays,
+)
 from breadth.tabular.linear.lasso_problem import LassoProblem
 
 _FORMS = ["csr", "csc", "coo"]
@@ -216,6 +223,7 @@ def _fit(
     model: Any, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, ratios: list[float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Fit the model at the best penalty; alphas (ratios, alphas), errors (ratios, alphas, folds), the ratio chosen."""
+    check_selection(model.selection)
     for ratio in ratios:
         check_settings(tol=model.tol, max_iter=model.max_iter, l1_ratio=ratio)
     rows: Any
@@ -224,6 +232,8 @@ def _fit(
     Y = np.asarray(target, dtype=np.float64)[:, None]
     weight = checked_weights(sample_weight, rows)
     splits = [_places(pair, len(Y)) for pair in check_cv(model.cv).split(rows, target)]
+    if not splits:
+        raise ValueError("cv gives no folds; give a number >= 2, a splitter, or pairs of training and held-out rows")
 
     def problem_of(part: Any) -> LassoProblem:
         own = rows[part].tocsc() if sp.issparse(rows) else rows[part]
@@ -262,7 +272,7 @@ def _fit(
 
 def _places(pair: tuple[Any, Any], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Training and held-out rows as numbers; splitters and users may give masks."""
-    train, test = (np.arange(n)[np.asarray(part)] for part in pair)
+    train, test = (np.arange(n)[np.asarray(part)] if len(part) else np.arange(0) for part in pair)
     if not len(train) or not len(test):
         raise ValueError("cv gives a fold without training rows or without held-out rows; give fewer folds")
     return train, test

@@ -157,6 +157,8 @@ def falling_series(
 ) -> NDArray[np.float64]:
     """The alphas of a path, falling: as given, or so many from the least at which all coefficients are 0."""
     if not isinstance(alphas, numbers.Integral):
+        if np.ndim(alphas) != 1:
+            raise ValueError(f"alphas must be how many, an integer, or a list of values > 0, got {alphas!r}")
         series = np.sort(np.asarray(alphas, dtype=np.float64).ravel())[::-1]
         if not len(series) or not (series > 0).all():
             raise ValueError(f"alphas must be > 0, and at least one, got {alphas!r}")
@@ -189,11 +191,17 @@ def checked_weights(sample_weight: ArrayLike | None, X: Any) -> NDArray | None:
     return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
 
 
+def check_selection(selection: str) -> None:
+    """Raise if the order of visits is none that scikit-learn knows; neither of its two is read."""
+    if selection not in ("cyclic", "random"):
+        raise ValueError(f"selection must be 'cyclic' or 'random', got {selection!r}")
+
+
 def check_settings(*, tol: float, max_iter: int, l1_ratio: float) -> None:
     """Raise if a parameter that the path and the estimators share is out of its range."""
     if not tol >= 0:
         raise ValueError(f"tol must be >= 0, got {tol!r}")
-    if max_iter < 1:
-        raise ValueError(f"max_iter must be >= 1, got {max_iter!r}")
+    if not isinstance(max_iter, numbers.Integral) or max_iter < 1:
+        raise ValueError(f"max_iter must be >= 1, an integer, got {max_iter!r}")
     if not 0 <= l1_ratio <= 1:
         raise ValueError(f"l1_ratio must be in [0, 1], got {l1_ratio!r}")

@@ -94,7 +94,7 @@ class SequentialFeatureSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator
         p = given.shape[1]
         target = self._check(p)
         if y is not None:
-            y = np.asarray(y) if not hasattr(y, "iloc") else y.to_numpy()  # type: ignore[union-attr]
+            y = np.asarray(y)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         scorer = check_scoring(self.estimator, scoring=self.scoring)
         rows = given.tocsr() if sp.issparse(given) else given
