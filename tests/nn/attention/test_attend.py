@@ -67,7 +67,10 @@ def assert_exact(given, form, engine, dtype=torch.float64, *, gradients=True, **
         out.backward(grad)
         for name in set(LEARNED) & set(made):
             expected = summed_to(getattr(exact, name), made[name].shape)
-            np.testing.assert_allclose(made[name].grad.double().numpy(), expected, **tolerance, err_msg=name)
+            size = np.abs(expected).max(initial=1.0)
+            np.testing.assert_allclose(
+                made[name].grad.double().numpy() / size, expected / size, **tolerance, err_msg=name
+            )
 
 
 @pytest.mark.parametrize("shared", [1, 2, 4])  # multi-query, grouped, a key head each
@@ -78,7 +81,7 @@ def assert_exact(given, form, engine, dtype=torch.float64, *, gradients=True, **
 def test_every_engine_is_the_softmax_of_numpy_in_value_and_gradient(engine, form, shared):
     # atol: sums of up to 7 terms of size 1, and their gradients
     assert_exact(drawn(shared=shared), form, engine, rtol=1e-12, atol=1e-13)
-    # atol: the bar, for outputs and gradients of size 1
+    # atol: the bar, for outputs of size 1, and of gradients' largest entry where that is above 1 (5.9 at most)
     assert_exact(drawn(shared=shared), form, engine, torch.float32, rtol=0, atol=2e-6)
 
 

@@ -256,3 +256,18 @@ def test_wrong_rows_are_named():
         MLPClassifier().fit(X, y, np.zeros(60))
     with pytest.raises(ValueError, match="mixes labels"):
         MLPClassifier().fit(X, np.array([1, "a"] * 30, dtype=object))
+
+
+@pytest.mark.parametrize("norm", [None, "batch", "layer"])
+@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
+def test_a_row_is_predicted_alike_alone_and_among_many_and_by_the_trained_weights(make, norm):
+    X, y = blobs(300, 20)
+    model = make((64, 64), norm=norm, residual=True, max_epochs=3, random_state=0).fit(X, y)
+    predict = model.predict_log_proba if make is MLPClassifier else model.predict
+    together = predict(X)
+    assert together.dtype == np.float64
+    # atol: float64 sums of 64 terms of size 1 in another order; float32's would differ by 1e-7
+    np.testing.assert_allclose(np.concatenate([predict(row[None]) for row in X]), together, rtol=0, atol=1e-13)
+    assert {p.dtype for p in model.network_.parameters()} == {torch.float32}
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal((copy.predict_log_proba if make is MLPClassifier else copy.predict)(X), together)

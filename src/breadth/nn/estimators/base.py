@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import nn
+from torch.func import functional_call
 
 from breadth.nn.estimators.training import make_optimizer, make_schedule, number, seeded, threads
 from breadth.nn.fit import Epoch, fit
@@ -32,6 +34,7 @@ class NetworkEstimator(BaseEstimator):
 
     network_: nn.Module
     history_: list[Epoch]
+    _predicts_in_float64 = False  # on a CPU, whatever it trained in
 
     def _rows(self, X: ArrayLike, *, reset: bool) -> NDArray:
         """X as finite floats, shape (rows, features)."""
@@ -112,9 +115,10 @@ class NetworkEstimator(BaseEstimator):
         noise = 10 * np.finfo(X.dtype).eps * np.abs(self._shift)
         self._scale = np.where(spread > noise, spread, 1.0)
 
-    def _input(self, X: NDArray) -> torch.Tensor:
-        scaled = (X.astype(np.float64) - self._shift) / self._scale
-        return torch.from_numpy(scaled).to(self.device, _DTYPES[self.dtype])
+    def _input(self, X: NDArray, dtype: torch.dtype | None = None) -> torch.Tensor:
+        scaled = np.subtract(X, self._shift, dtype=np.float64)
+        scaled /= self._scale
+        return torch.from_numpy(scaled).to(self.device, dtype or _DTYPES[self.dtype])
 
     def _tensors(self, rows: Rows) -> tuple[torch.Tensor, ...]:
         X, y, weight = rows
@@ -130,10 +134,17 @@ class NetworkEstimator(BaseEstimator):
         """The network's outputs, shape (rows, outputs)."""
         check_is_fitted(self)
         rows = self._rows(X, reset=False)
-        self.network_.eval()
+        network: Callable[[torch.Tensor], torch.Tensor] = self.network_.eval()
+        dtype = _DTYPES[self.dtype]
+        if self._predicts_in_float64 and torch.device(self.device).type == "cpu":
+            # float32 products of one row and of many differ in their last digits: a row must not depend on its batch
+            dtype = torch.float64
+            state = self.network_.state_dict()
+            wide = {name: t.to(dtype) if t.is_floating_point() else t for name, t in state.items()}
+            network = partial(functional_call, self.network_, wide)
         with threads(self.n_threads), torch.inference_mode():
             parts = [
-                self.network_(self._input(rows[start : start + ROWS])).cpu() for start in range(0, len(rows), ROWS)
+                network(self._input(rows[start : start + ROWS], dtype)).cpu() for start in range(0, len(rows), ROWS)
             ]
         return torch.cat(parts).double().numpy()
 

@@ -170,6 +170,8 @@ class MLPClassifier(NetworkClassifier):
     Args:
         hidden_sizes: width of each hidden layer; empty is multinomial logistic regression.
         activation, norm, dropout, residual, init: of `MLP`.
+        dtype: of training, "float32" or "float64". Predictions are float64 on a CPU, as scikit-learn's are, so that
+            a row's does not depend on the rows it is predicted with.
         the others: of `NetworkClassifier`.
 
     Attributes:
@@ -184,6 +186,8 @@ class MLPClassifier(NetworkClassifier):
     Peer: sklearn.neural_network.MLPClassifier, accuracy on held-out digits within two points (A).
     In production: use gradient boosting on tables first; an MLP where inputs are dense and many.
     """
+
+    _predicts_in_float64 = True
 
     def __init__(
         self,

@@ -27,6 +27,8 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
         activation, norm, dropout, residual, init: of `MLP`.
         loss: "squared", "absolute", "huber" (delta 1 in units of the target's deviation), or a function of
             (output, target, reduction="none").
+        dtype: of training, "float32" or "float64". Predictions are float64 on a CPU, as scikit-learn's are, so that
+            a row's does not depend on the rows it is predicted with.
         the others: of `NetworkClassifier`.
 
     Attributes:
@@ -41,6 +43,8 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
     Peer: least squares, which it reaches without hidden layers, float64, 1e-6 (B).
     In production: use gradient boosting on tables first; an MLP where inputs are dense and the target is smooth.
     """
+
+    _predicts_in_float64 = True
 
     def __init__(
         self,
