@@ -7,6 +7,8 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import ElasticNet as SklearnElasticNet
+from sklearn.linear_model import Lasso as SklearnLasso
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from breadth.tabular.linear.lasso import ElasticNet, Lasso
@@ -127,6 +129,15 @@ def test_several_targets_are_several_lassos():
     assert both.coef_.shape == (2, 30) and both.sparse_coef_.shape == (2, 30)
     assert_allclose(both.coef_[1], Lasso(0.1, **TIGHT).fit(X, Y[:, 1]).coef_, atol=1e-12)
     assert both.predict(X).shape == Y.shape
+
+
+@pytest.mark.parametrize(("make", "peer"), [(Lasso, SklearnLasso), (ElasticNet, SklearnElasticNet)])
+def test_y_of_one_column_has_the_shapes_of_scikit_learn(make, peer):
+    X, y = sample()
+    ours, theirs = make(0.1, **TIGHT).fit(X, y[:, None]), peer(0.1, **TIGHT).fit(X, y[:, None])
+    for name in ("coef_", "intercept_", "n_iter_", "dual_gap_"):
+        assert np.shape(getattr(ours, name)) == np.shape(getattr(theirs, name))
+    assert_allclose(ours.predict(X), theirs.predict(X), rtol=0, atol=1e-7)  # of gaps up to 1e-14 of the squares
 
 
 def test_warm_start_at_the_optimum_takes_no_sweep():

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from breadth.tabular.linear.least_squares import LinearRegression
@@ -63,6 +64,14 @@ def test_each_target_has_its_penalty_and_none_is_least_squares():
     assert_allclose(model.coef_[0], LinearRegression().fit(X, y, weight).coef_, atol=1e-11)
     assert_allclose(model.coef_[1], -Ridge(1.0).fit(X, y, weight).coef_, atol=1e-12)
     assert_allclose(model.coef_[2], Ridge(50.0).fit(X, y, weight).coef_, atol=1e-12)
+
+
+def test_y_of_one_column_has_the_shapes_of_scikit_learn():
+    X, y, _ = sample()
+    ours, theirs = Ridge(0.7).fit(X, y[:, None]), SklearnRidge(0.7).fit(X, y[:, None])
+    for name in ("coef_", "intercept_"):
+        assert np.shape(getattr(ours, name)) == np.shape(getattr(theirs, name))
+    assert_allclose(ours.predict(X), theirs.predict(X), rtol=0, atol=1e-12)
 
 
 def test_no_penalty_on_collinear_columns_takes_the_shortest_coefficients():

@@ -231,9 +231,9 @@ def _fit(model: Any, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
         coefs, gaps, sweeps = follow(problem, series, l1_ratio, model.positive, model.tol, model.max_iter, start)
     coef = coefs[:, :, 0]
     intercept = problem.y_mean - coef @ problem.mean
-    single = y.ndim == 1
+    single = len(coef) == 1  # y of one column too, as scikit-learn's
     model.coef_ = coef[0] if single else coef
-    model.intercept_ = float(intercept[0]) if single else intercept
+    model.intercept_ = float(intercept[0]) if y.ndim == 1 else intercept
     model.n_iter_ = int(sweeps[0, 0]) if single else sweeps[:, 0].tolist()
     model.dual_gap_ = float(gaps[0, 0]) if single else gaps[:, 0]
     return model

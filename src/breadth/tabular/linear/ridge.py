@@ -121,9 +121,8 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         elif not free.all():
             self._solve(problem, alpha / total, free, coef, by_columns)
         intercept = problem.y_mean - coef @ problem.mean
-        single = y.ndim == 1
-        self.coef_ = coef[0] if single else coef
-        self.intercept_ = float(intercept[0]) if single else intercept
+        self.coef_ = coef[0] if len(coef) == 1 else coef  # y of one column too, as scikit-learn's
+        self.intercept_ = float(intercept[0]) if y.ndim == 1 else intercept
         self.n_iter_ = steps
         return self
 
