@@ -176,3 +176,13 @@ def test_a_log_likelihood_for_each_observation_is_refused():
     x = np.arange(5.0)
     with pytest.raises(ValueError, match=r"one number, the sum over observations, got shape \(5,\)"):
         maximum_likelihood(lambda theta: stats.norm(theta[0], 1).logpdf(x), [0.0])
+
+
+def test_a_flat_likelihood_names_its_parameters_and_has_no_standard_errors():
+    x = np.random.default_rng(0).normal(size=50)
+    with pytest.warns(UserWarning, match=r"flat along parameters \[0, 2\]"):
+        found = maximum_likelihood(lambda t: -0.5 * np.sum((x - t[0] - t[2]) ** 2) - t[1] ** 2, [1.0, 2.0, 3.0])
+    assert np.isnan(found.standard_errors).all()
+    np.testing.assert_allclose(found.parameters[0] + found.parameters[2], x.mean(), atol=1e-6)
+    with pytest.warns(UserWarning, match=r"flat along parameters \[1\]"):
+        maximum_likelihood(lambda t: -0.5 * np.sum((x - t[0]) ** 2), [1.0, 2.0])

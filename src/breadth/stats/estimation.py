@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.stats import chi2
 
-Floats = NDArray[np.float64]
+from breadth.stats.free_parameters import Bound, Floats, FreeParameters
+
 LogDensity = Callable[[Floats], float]
-Bound = tuple[float | None, float | None]
 
 
 class Estimate(NamedTuple):
@@ -116,7 +117,8 @@ def maximum_likelihood(
 
     Returns:
         The maximum; `information` is minus the Hessian in the parameters given (not in u), so that
-        sqrt(diag(information^-1)) are standard errors.
+        sqrt(diag(information^-1)) are standard errors; they are NaN, and a warning names the parameters, where it is
+        not positive definite.
 
     Raises:
         ValueError: if start is not (k,), not inside the bounds or without finite log-likelihood, or bounds are not k
@@ -132,7 +134,7 @@ def maximum_likelihood(
     In production: use a distribution's own `fit` where it has one; start from moments, scale parameters to order 1.
     """
     theta = _checked_start(log_likelihood, start)
-    line = _Line(bounds, theta)
+    line = FreeParameters(bounds, theta)
     count = 0
 
     def objective(u: Floats) -> float:
@@ -276,61 +278,6 @@ def likelihood_ratio_test(null: float, alternative: float, *, df: int) -> Likeli
     return LikelihoodRatio(float(statistic), float(chi2.sf(statistic, df)), int(df))
 
 
-class _Line:
-    """Each parameter as a function of a number that is free."""
-
-    def __init__(self, bounds: Sequence[Bound] | None, start: Floats):
-        pairs = [(None, None)] * start.size if bounds is None else list(bounds)
-        if len(pairs) != start.size:
-            raise ValueError(f"bounds must hold {start.size} pairs (low, high), got {len(pairs)}")
-        self.low = np.array([-np.inf if low is None else low for low, _ in pairs], dtype=np.float64)
-        self.high = np.array([np.inf if high is None else high for _, high in pairs], dtype=np.float64)
-        if not (self.low < self.high).all():
-            raise ValueError(f"bounds must have low < high, got {bounds!r}")
-        if not ((start > self.low) & (start < self.high)).all():
-            raise ValueError(f"start must lie strictly inside the bounds {bounds!r}, got {start!r}")
-        self.has_low, self.has_high = np.isfinite(self.low), np.isfinite(self.high)
-
-    def position(self, theta: Floats) -> Floats:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            below, above = np.log(theta - self.low), np.log(self.high - theta)
-            # towards a lower bound u falls, towards an upper one it rises
-            return np.select(
-                [self.has_low & self.has_high, self.has_low, self.has_high], [below - above, below, -above], theta
-            )
-
-    def parameters(self, u: Floats) -> Floats:
-        with np.errstate(over="ignore", invalid="ignore"):
-            width = self.high - self.low
-            inner = np.where(u < 0, self.low + width * _sigmoid(u), self.high - width * _sigmoid(-u))
-            return np.select(
-                [self.has_low & self.has_high, self.has_low, self.has_high],
-                [inner, self.low + np.exp(u), self.high - np.exp(-u)],
-                u,
-            )
-
-    def slope(self, u: Floats) -> Floats:
-        with np.errstate(over="ignore", invalid="ignore"):
-            inner = (self.high - self.low) * _sigmoid(u) * _sigmoid(-u)
-            return np.select(
-                [self.has_low & self.has_high, self.has_low, self.has_high], [inner, np.exp(u), np.exp(-u)], 1.0
-            )
-
-    def refuse_edges(self, u: Floats, theta: Floats) -> None:
-        bounded = self.has_low | self.has_high
-        edge = bounded & ((np.abs(u) > 30) & ((theta - self.low < 1e-10) | (self.high - theta < 1e-10)))
-        if edge.any() or not np.isfinite(theta).all():
-            i = int(np.argmax(edge | ~np.isfinite(theta)))
-            raise RuntimeError(
-                f"parameter {i} goes to the end of its range (now {theta[i]:g}): the log-likelihood has no maximum "
-                "inside the bounds"
-            )
-
-
-def _sigmoid(u: Floats) -> Floats:
-    return np.exp(-np.logaddexp(0.0, -u))
-
-
 def _checked_start(log_likelihood: LogDensity, start: ArrayLike) -> Floats:
     theta = np.array(start, dtype=np.float64)
     if theta.ndim != 1 or theta.size == 0 or not np.isfinite(theta).all():
@@ -396,5 +343,12 @@ def _inverse(information: Floats) -> Floats:
     try:
         np.linalg.cholesky(information)
     except np.linalg.LinAlgError:
+        flattest = np.linalg.eigh(information).eigenvectors[:, 0]
+        warnings.warn(
+            f"the log-likelihood is flat along parameters {np.flatnonzero(np.abs(flattest) > 1e-3).tolist()} (counted "
+            "from 0), alone or together: their values are where the search ended, and no standard errors are given; "
+            "fix one of them, or bring more data or a prior",
+            stacklevel=3,
+        )
         return np.full_like(information, np.nan)
     return np.asarray(np.linalg.inv(information), dtype=np.float64)

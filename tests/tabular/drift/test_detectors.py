@@ -143,6 +143,12 @@ def test_windows_are_those_that_scipy_is_given():
     assert_allclose(detector.p_value, ks_2samp(x[:100], x[100:200], method="asymp").pvalue)
 
 
+@pytest.mark.parametrize("made", [DDM(20), EDDM(beta=0.8), PageHinkley(mode="up"), ADWIN(0.01), WindowTest(50)])
+def test_a_detector_is_shown_as_the_call_that_makes_it(made):
+    again = eval(repr(made))
+    assert type(again) is type(made) and repr(again) == repr(made)
+
+
 def test_constant_streams_and_no_values_set_nothing_off():
     for kind in KINDS:
         for x in (np.zeros(2_000), np.ones(2_000), np.zeros(0)):

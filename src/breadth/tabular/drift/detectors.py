@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from inspect import signature
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -21,7 +22,24 @@ class Alarms(NamedTuple):
     warnings: NDArray[np.int64]
 
 
-class DDM:
+class _Detector:
+    """What all of them share: parameters are attributes, values come one by one or many at once."""
+
+    def update_many(self, x: ArrayLike) -> Alarms:
+        """Take in values in their order, shape (n,), and tell which of them set off an alarm."""
+        raise NotImplementedError
+
+    def update(self, x: float) -> Self:
+        """Take in one value."""
+        self.update_many([x])
+        return self
+
+    def __repr__(self) -> str:
+        given = (f"{name}={getattr(self, name)!r}" for name in signature(type(self)).parameters)
+        return f"{type(self).__name__}({', '.join(given)})"
+
+
+class DDM(_Detector):
     """Drift when the error rate rises: p + s > p_min + drift_threshold s_min, with s = sqrt(p (1 - p) / n).
 
     p is the rate of the n values since the last drift; p_min and s_min are those of the time when p + s was least.
@@ -52,11 +70,6 @@ class DDM:
         self._state = np.zeros(kernels.STATE)
         self._state[kernels.LEVEL] = np.inf
 
-    def update(self, x: float) -> Self:
-        """Take in one value: 1 for an error, 0 for none."""
-        self.update_many([x])
-        return self
-
     def update_many(self, x: ArrayLike) -> Alarms:
         """Take in values in their order, shape (n,), and tell which of them set off an alarm."""
         values = _read(x, low=0.0, high=1.0)
@@ -72,7 +85,7 @@ class DDM:
         return self._state[kernels.ALARM] == kernels.WARNING
 
 
-class EDDM:
+class EDDM(_Detector):
     """Drift when errors come closer together: (p + 2 s) / (p + 2 s)_max < beta.
 
     p and s are mean and standard deviation of the distances between errors since the last drift.
@@ -101,11 +114,6 @@ class EDDM:
         self.warm_start, self.alpha, self.beta = warm_start, alpha, beta
         self._state = np.zeros(kernels.STATE)
 
-    def update(self, x: float) -> Self:
-        """Take in one value: 1 for an error, 0 for none."""
-        self.update_many([x])
-        return self
-
     def update_many(self, x: ArrayLike) -> Alarms:
         """Take in values in their order, shape (n,), and tell at which of them an alarm was on."""
         values = _read(x, low=0.0, high=1.0)
@@ -122,7 +130,7 @@ class EDDM:
         return self._state[kernels.ALARM] == kernels.WARNING
 
 
-class PageHinkley:
+class PageHinkley(_Detector):
     """Drift when deviations from the running mean add up: U_t - min U > threshold, or max D - D_t > threshold.
 
     U_t = alpha U_(t-1) + x_t - m_t - delta and D_t = alpha D_(t-1) + x_t - m_t + delta, m_t the mean of the values
@@ -170,11 +178,6 @@ class PageHinkley:
         self._state = np.zeros(kernels.STATE)
         self._state[kernels.LEAST], self._state[kernels.LAST] = np.inf, -np.inf
 
-    def update(self, x: float) -> Self:
-        """Take in one value."""
-        self.update_many([x])
-        return self
-
     def update_many(self, x: ArrayLike) -> Alarms:
         """Take in values in their order, shape (n,), and tell which of them set off an alarm."""
         numbers = (float(v) for v in (self.min_instances, self.delta, self.threshold, self.alpha))
@@ -185,7 +188,7 @@ class PageHinkley:
         return self._state[kernels.ALARM] == kernels.DRIFT
 
 
-class ADWIN:
+class ADWIN(_Detector):
     """A window that drops its oldest values while the means of two parts of it differ by more than chance allows.
 
     Cut where |m_0 - m_1| > sqrt(2 v L / m) + 2 L / (3 m), with v the window's variance, n its width, L = log(2 log(n) /
@@ -239,11 +242,6 @@ class ADWIN:
         self._counts = np.zeros(kernels.MAX_ROWS, np.int64)
         self._first = np.zeros(kernels.MAX_ROWS, np.int64)
 
-    def update(self, x: float) -> Self:
-        """Take in one value."""
-        self.update_many([x])
-        return self
-
     def update_many(self, x: ArrayLike) -> Alarms:
         """Take in values in their order, shape (n,), and tell which of them set off an alarm."""
         buckets = (self._totals, self._variances, self._counts, self._first)
@@ -267,7 +265,7 @@ class ADWIN:
         return float(self._state[kernels.VARIANCE] / self.width) if self.width else 0.0
 
 
-class WindowTest:
+class WindowTest(_Detector):
     """Drift when the newest `size` values and the first `size` since the last drift differ by a two-sample test.
 
     Each step values the two windows, which never overlap, are tested at level alpha. After a drift both start empty.
@@ -311,11 +309,6 @@ class WindowTest:
         self._reference: list[float] = []
         self._recent: deque[float] = deque(maxlen=size)
         self._since = 0
-
-    def update(self, x: float) -> Self:
-        """Take in one value."""
-        self.update_many([x])
-        return self
 
     def update_many(self, x: ArrayLike) -> Alarms:
         """Take in values in their order, shape (n,), and tell which of them set off an alarm."""
