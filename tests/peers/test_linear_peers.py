@@ -37,6 +37,22 @@ def test_coefficients_equal_scikit_learns(regime, weighted, fit_intercept):
     assert_allclose(ours.score(X, y), peer.score(X, y), rtol=1e-9)
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("shape", [(3000, 20), (20, 40)])
+def test_positive_slopes_equal_scikit_learns(shape, fit_intercept):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=shape) + 3.0
+    Y = np.column_stack([X @ rng.normal(size=shape[1]), X @ np.abs(rng.normal(size=shape[1]))])
+    settings = {"fit_intercept": fit_intercept, "positive": True}
+    ours = LinearRegression(**settings, copy_X=False, n_jobs=2).fit(X, Y)
+    peer = sklearn.linear_model.LinearRegression(**settings).fit(X, Y)
+    assert_allclose(ours.predict(X), peer.predict(X), rtol=1e-9, atol=1e-9)  # of a triangle, and of the rows
+    if shape[0] > shape[1]:
+        assert_allclose(ours.coef_, peer.coef_, rtol=1e-9, atol=1e-10)
+    else:  # more slopes than rows: the optimum of a target that is fitted exactly is one of many
+        assert_allclose(ours.score(X, Y), peer.score(X, Y), atol=1e-12)
+
+
 def test_sparse_equals_scikit_learns():
     X = sp.random(2000, 30, density=0.1, random_state=0, format="csr")
     y = X @ np.arange(30.0) + np.random.default_rng(0).normal(size=2000)

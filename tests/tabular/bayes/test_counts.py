@@ -210,6 +210,17 @@ def test_without_smoothing_what_never_occurs_is_an_error_with_a_mend(kind):
         kind(alpha=0.0).fit(X, y)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_force_alpha_next_to_no_smoothing_is_the_least_that_scikit_learn_takes(kind):
+    X, y = sample(top=1)
+    X[y == 2, 1] = 0.0
+    least = kind(alpha=0.0, force_alpha=False).fit(X, y)
+    assert_array_equal(least.predict_proba(X), kind(alpha=1e-10).fit(X, y).predict_proba(X))
+    assert_array_equal(
+        kind(alpha=0.5, force_alpha=False).fit(X, y).predict_proba(X), kind(alpha=0.5).fit(X, y).predict_proba(X)
+    )
+
+
 def test_what_only_some_kinds_refuse_is_named():
     X, y = sample()
     with pytest.raises(ValueError, match="must hold only 0 and 1"):

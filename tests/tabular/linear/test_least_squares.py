@@ -9,7 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from breadth.tabular.linear.least_squares import LinearRegression
 
 
-@parametrize_with_checks([LinearRegression(), LinearRegression(fit_intercept=False)])
+@parametrize_with_checks([LinearRegression(), LinearRegression(fit_intercept=False), LinearRegression(positive=True)])
 def test_keeps_every_rule_of_scikit_learn(estimator, check):
     check(estimator)
 
@@ -149,3 +149,26 @@ def test_bad_input_is_named(change, message):
 def test_negative_tol_is_named():
     with pytest.raises(ValueError, match="tol must be >= 0, got -1"):
         LinearRegression(tol=-1).fit(*sample())
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", [(200, 8), (6, 9)])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+def test_positive_slopes_are_the_optimum_among_those(form, shape, weighted):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=shape) * np.logspace(-3, 3, shape[1])
+    y = X @ (rng.normal(size=shape[1]) / np.logspace(-3, 3, shape[1])) + 7.0
+    weight = rng.exponential(size=len(y)) if weighted else np.ones(len(y))
+    model = LinearRegression(positive=True).fit(form(X), y, weight if weighted else None)
+    # optimal: the gradient is 0 along slopes in use and points out of the others' range; in units of the columns
+    pull = (X - weight @ X / weight.sum()).T @ (weight * (y - model.predict(form(X)))) / np.linalg.norm(X, axis=0)
+    used = model.coef_ > 0
+    assert (model.coef_ >= 0).all() and 0 < used.sum() < len(used)
+    assert_allclose(pull[used], 0.0, atol=1e-11 * np.linalg.norm(y))
+    assert (pull[~used] <= 1e-11 * np.linalg.norm(y)).all()
+
+
+def test_positive_slopes_of_wide_sparse_input_say_what_to_take():
+    X = sp.random(20, 1001, density=0.01, random_state=0, format="csr")
+    with pytest.raises(ValueError, match="ElasticNet"):
+        LinearRegression(positive=True).fit(X, np.arange(20.0))

@@ -7,11 +7,13 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import check_grad
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from breadth.tabular.linear.logistic import LogisticRegression, _Problem
+from breadth.tabular.linear.logistic import LogisticRegression
+from breadth.tabular.linear.logistic_problem import LogisticProblem
 from breadth.tabular.linear.separation import SeparationWarning
 
 
@@ -31,7 +33,7 @@ def sample(n=400, p=4, classes=2, seed=0):
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
 def test_gradient_is_the_derivative_of_the_loss(form, classes):
     X, y = sample(classes=classes)
-    problem = _Problem(form(X + 3), y, np.full(len(y), 1 / len(y)), 0.1, classes, True)
+    problem = LogisticProblem(form(X + 3), y, np.full(len(y), 1 / len(y)), 0.1, classes, True)
     theta = np.random.default_rng(1).normal(size=problem.n_rows * 5)
     error = check_grad(lambda t: problem.loss_and_gradient(t)[0], lambda t: problem.loss_and_gradient(t)[1], theta)
     assert error < 1e-6  # forward differences of step 1.5e-8
@@ -79,7 +81,7 @@ def test_huge_logits_keep_their_digits():
     assert_allclose(model.predict_proba(X)[1:3, [1, 0]].diagonal(), 4.248354255291589e-18, rtol=1e-14)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        problem = _Problem(np.array([[1e8], [-1e8]]), np.array([0, 1]), np.array([0.5, 0.5]), 0.0, 2, False)
+        problem = LogisticProblem(np.array([[1e8], [-1e8]]), np.array([0, 1]), np.array([0.5, 0.5]), 0.0, 2, False)
         loss, _ = problem.loss_and_gradient(np.array([800.0, 0.0]))
     assert_allclose(loss, 800.0)  # in scaled coordinates both margins are -800
 
@@ -176,3 +178,34 @@ def test_bad_data_is_named():
         LogisticRegression().fit(np.where(X[0, 0] == X, np.nan, X), y)
     with pytest.raises(ValueError, match=r"[Nn]egative"):
         LogisticRegression().fit(X, y, sample_weight=-np.ones(len(y)))
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("penalty", ["l2", "l1", None])
+def test_warm_start_goes_on_from_the_last_fit(penalty, classes, form, fit_intercept):
+    X, y = sample(classes=classes)
+    X = form(np.where(np.abs(X) > 0.3, X + 2.0, 0.0))
+    settings = {"penalty": penalty, "fit_intercept": fit_intercept, "tol": 1e-8, "max_iter": 1000}
+    cold = LogisticRegression(**settings).fit(X, y)
+    warm = LogisticRegression(**settings, warm_start=True).fit(X, y)
+    assert_array_equal(warm.coef_, cold.coef_)
+    assert warm.fit(X, y).n_iter_[0] <= 1 < cold.n_iter_[0]
+    assert_allclose(warm.coef_, cold.coef_, atol=1e-6)  # tol over curvature
+    assert_allclose(warm.intercept_, cold.intercept_, atol=1e-6)
+    warm.set_params(C=2.0 if penalty else 1.0).fit(X, y)
+    assert_allclose(warm.coef_, clone(warm).fit(X, y).coef_, atol=1e-6)
+
+
+def test_warm_start_of_another_shape_is_named():
+    X, y = sample()
+    model = LogisticRegression(warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match=r"warm_start=True.*\(1, 4\), not \(1, 3\)"):
+        model.fit(X[:, :3], y)
+
+
+def test_calls_written_for_scikit_learn_run():
+    X, y = sample()
+    model = LogisticRegression(dual=False, intercept_scaling=2, n_jobs=-1, verbose=1, solver="liblinear").fit(X, y)
+    assert_array_equal(model.coef_, LogisticRegression().fit(X, y).coef_)

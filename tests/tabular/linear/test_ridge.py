@@ -12,7 +12,7 @@ from breadth.tabular.linear.least_squares import LinearRegression
 from breadth.tabular.linear.ridge import Ridge
 
 
-@parametrize_with_checks([Ridge(), Ridge(solver="svd"), Ridge(solver="lsqr", tol=1e-10)])
+@parametrize_with_checks([Ridge(), Ridge(positive=True), Ridge(solver="svd"), Ridge(solver="lsqr", tol=1e-10)])
 def test_keeps_every_rule_of_scikit_learn(estimator, check):
     if estimator.solver == "svd" and "sparse" in str(check):
         pytest.skip("the singular value decomposition is of dense input, and says so")
@@ -74,6 +74,36 @@ def test_y_of_one_column_has_the_shapes_of_scikit_learn():
     assert_allclose(ours.predict(X), theirs.predict(X), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(120, 30), (30, 120)])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix], ids=["dense", "sparse"])
+def test_positive_coefficients_are_the_optimum_among_those_for_each_target(shape, form):
+    X, y, weight = sample(*shape)
+    X += 3.0
+    Y, alpha = np.column_stack([y, -y, y]), np.array([0.0, 1.0, 50.0])
+    model = Ridge(alpha, positive=True).fit(form(X), Y, weight)
+    assert model.solver_ == "active_set" and (model.coef_ >= 0).all()
+    rest = Y - model.predict(form(X))
+    pull = ((X - weight @ X / weight.sum()).T @ (weight[:, None] * rest)).T - alpha[:, None] * model.coef_
+    used = model.coef_ > 0
+    assert used.any() and not used.all()
+    assert_allclose(pull[used], 0.0, atol=1e-9)  # sums of some 120 products of size 30
+    assert (pull[~used] <= 1e-9).all()
+    peer = SklearnRidge(50.0, positive=True, tol=1e-12, max_iter=10**6).fit(X, y, weight)
+    assert_allclose(model.coef_[2], peer.coef_, atol=1e-5)  # L-BFGS stops there
+
+
+def test_positive_coefficients_of_wide_sparse_input_say_what_to_take():
+    X = sp.random(20, 1001, density=0.01, random_state=0, format="csr")
+    with pytest.raises(ValueError, match="ElasticNet"):
+        Ridge(positive=True).fit(X, np.arange(20.0))
+
+
+@pytest.mark.parametrize("solver", ["sag", "saga", "sparse_cg", "lbfgs"])
+def test_solvers_of_scikit_learn_find_the_same(solver):
+    X, y, _ = sample()
+    assert_array_equal(Ridge(solver=solver, random_state=0).fit(X, y).coef_, Ridge().fit(X, y).coef_)
+
+
 def test_no_penalty_on_collinear_columns_takes_the_shortest_coefficients():
     X, y, _ = sample()
     model = Ridge(0.0).fit(np.column_stack([X, X[:, 0]]), y)
@@ -114,7 +144,7 @@ def test_one_row_is_fitted_by_the_intercept():
     [
         ({"alpha": -1.0}, "alpha must be >= 0"),
         ({"alpha": [1.0, 2.0]}, "one for each of 1 targets"),
-        ({"solver": "sag"}, "solver must be"),
+        ({"solver": "qr"}, "solver must be"),
         ({"tol": -1.0}, "tol must be >= 0"),
         ({"max_iter": 0}, "max_iter must be >= 1"),
     ],

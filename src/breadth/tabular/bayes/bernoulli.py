@@ -21,6 +21,7 @@ from breadth.tabular.bayes.class_counts import (
     linear_joint,
     log_of_counts,
     log_prior,
+    smoothing,
     sums_by_class,
 )
 from breadth.tabular.labels import class_codes
@@ -35,6 +36,7 @@ class BernoulliNB(ClassifierMixin, BaseEstimator):
 
     Args:
         alpha: pseudo-count, >= 0, a number or shape (features,).
+        force_alpha: use alpha as given, 0 too; otherwise an alpha below 1e-10 is 1e-10.
         binarize: a feature is there above this; None where X holds only 0 and 1.
         fit_prior: pi are the classes' shares; otherwise all are equal.
         class_prior: pi, shape (classes,), >= 0 with sum 1, in the order of classes_; overrules fit_prior.
@@ -56,7 +58,7 @@ class BernoulliNB(ClassifierMixin, BaseEstimator):
         1. alpha may be a vector, for which scikit-learn raises; alpha = 0 where a feature is in none or all of a
             class's rows is an error, where scikit-learn predicts NaN.
         2. binarize=None checks that X is binary.
-        3. `force_alpha` is absent: alpha is used as given. class_prior must have sum 1.
+        3. class_prior must have sum 1.
 
     References: McCallum & Nigam 1998, AAAI Workshop on Learning for Text Categorization, section 2 (event models);
         Manning, Raghavan & Schütze 2008, Introduction to Information Retrieval, section 13.3.
@@ -68,11 +70,13 @@ class BernoulliNB(ClassifierMixin, BaseEstimator):
         self,
         *,
         alpha: float | ArrayLike = 1.0,
+        force_alpha: bool = True,
         binarize: float | None = 0.0,
         fit_prior: bool = True,
         class_prior: ArrayLike | None = None,
     ):
         self.alpha = alpha
+        self.force_alpha = force_alpha
         self.binarize = binarize
         self.fit_prior = fit_prior
         self.class_prior = class_prior
@@ -122,7 +126,7 @@ class BernoulliNB(ClassifierMixin, BaseEstimator):
         weight, self.class_count_ = counted(codes, X, sample_weight, self.class_count_)
         self.feature_count_ += sums_by_class(there, codes, weight, len(self.classes_))
         self.class_log_prior_ = log_prior(self.class_count_, self.fit_prior, self.class_prior)
-        alpha = np.asarray(self.alpha, dtype=np.float64)
+        alpha = smoothing(self.alpha, self.force_alpha)
         total = self.class_count_[:, None] + 2.0 * alpha
         log_total = np.log(np.where(total > 0, total, 1.0))
         present = self.feature_count_ + alpha

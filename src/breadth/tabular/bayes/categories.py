@@ -18,6 +18,7 @@ from breadth.tabular.bayes.class_counts import (
     declared_classes,
     log_prior,
     row_blocks,
+    smoothing,
 )
 from breadth.tabular.labels import class_codes, shown
 
@@ -30,6 +31,7 @@ class CategoricalNB(ClassifierMixin, BaseEstimator):
 
     Args:
         alpha: pseudo-count of each category, >= 0.
+        force_alpha: use alpha as given, 0 too; otherwise an alpha below 1e-10 is 1e-10.
         fit_prior: pi are the classes' shares; otherwise all are equal.
         class_prior: pi, shape (classes,), >= 0 with sum 1, in the order of classes_; overrules fit_prior.
         min_categories: categories of a feature at least, a number or shape (features,); None means as many as rows
@@ -56,7 +58,7 @@ class CategoricalNB(ClassifierMixin, BaseEstimator):
     Deviations:
         1. Numbers that are not whole lose their fraction with a warning; scikit-learn says nothing.
         2. alpha = 0 where a class lacks a category is an error; scikit-learn may predict NaN.
-        3. `force_alpha` is absent: alpha is used as given. class_prior must have sum 1.
+        3. class_prior must have sum 1.
 
     References: Murphy 2012, Machine Learning: A Probabilistic Perspective, section 3.5.1 (naive Bayes) and eq. 3.51
         (smoothing by a Dirichlet prior).
@@ -69,11 +71,13 @@ class CategoricalNB(ClassifierMixin, BaseEstimator):
         self,
         *,
         alpha: float = 1.0,
+        force_alpha: bool = True,
         fit_prior: bool = True,
         class_prior: ArrayLike | None = None,
         min_categories: int | ArrayLike | None = None,
     ):
         self.alpha = alpha
+        self.force_alpha = force_alpha
         self.fit_prior = fit_prior
         self.class_prior = class_prior
         self.min_categories = min_categories
@@ -142,7 +146,7 @@ class CategoricalNB(ClassifierMixin, BaseEstimator):
             new = new.astype(np.float64, copy=False)
             new[:, : seen.shape[1]] += seen
             self.category_count_[j] = new
-            smoothed = new + self.alpha
+            smoothed = new + smoothing(self.alpha, self.force_alpha)
             bare = np.argwhere((smoothed == 0) & np.isfinite(self.class_log_prior_)[:, None])
             if len(bare):
                 raise ValueError(

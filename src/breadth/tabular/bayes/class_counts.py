@@ -15,6 +15,7 @@ from breadth.tabular.labels import class_codes, shown
 FLOATS = (np.float64, np.float32)  # dtypes that are taken as they are; others become float64
 _BLOCK_ENTRIES = 1 << 18  # numbers worked on at a time: they stay in the second-level cache
 _CHUNK_ENTRIES = 1 << 22  # stored entries of sparse rows counted at a time, which bounds the memory
+_LEAST_ALPHA = 1e-10  # scikit-learn's
 
 
 def row_blocks(n_rows: int, n_columns: int) -> list[slice]:
@@ -80,6 +81,12 @@ def check_smoothing(alpha: float | ArrayLike, n_features: int) -> None:
         raise ValueError(f"alpha must be a number or one for each of {n_features} features, got shape {given.shape}")
     if not (given >= 0).all():
         raise ValueError(f"alpha must be >= 0, got {alpha!r}")
+
+
+def smoothing(alpha: float | ArrayLike, force_alpha: bool) -> NDArray[np.float64]:
+    """The pseudo-counts that are added: alpha, and without force_alpha at least 1e-10."""
+    given = np.asarray(alpha, dtype=np.float64)
+    return given if force_alpha else np.maximum(given, _LEAST_ALPHA)
 
 
 def check_prior(class_prior: ArrayLike | None, classes: NDArray) -> None:

@@ -20,6 +20,7 @@ from breadth.tabular.bayes.class_counts import (
     linear_joint,
     log_of_counts,
     log_prior,
+    smoothing,
     sums_by_class,
 )
 from breadth.tabular.labels import class_codes
@@ -33,6 +34,7 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):
 
     Args:
         alpha: pseudo-count, >= 0, a number or shape (features,); 1 is Laplace's, less is Lidstone's smoothing.
+        force_alpha: use alpha as given, 0 too; otherwise an alpha below 1e-10 is 1e-10.
         fit_prior: pi are the classes' shares; otherwise all are equal.
         class_prior: pi, shape (classes,), >= 0 with sum 1, in the order of classes_; overrules fit_prior.
 
@@ -51,7 +53,7 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):
 
     Deviations:
         1. alpha = 0 where a count is 0 is an error; scikit-learn predicts NaN from 0 x log 0.
-        2. `force_alpha` is absent: alpha is used as given. class_prior must have sum 1.
+        2. class_prior must have sum 1.
         3. Sums in float64 whatever the input.
 
     References: McCallum & Nigam 1998, AAAI Workshop on Learning for Text Categorization, section 2 (event models);
@@ -61,8 +63,16 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):
         better where classes differ in size.
     """
 
-    def __init__(self, *, alpha: float | ArrayLike = 1.0, fit_prior: bool = True, class_prior: ArrayLike | None = None):
+    def __init__(
+        self,
+        *,
+        alpha: float | ArrayLike = 1.0,
+        force_alpha: bool = True,
+        fit_prior: bool = True,
+        class_prior: ArrayLike | None = None,
+    ):
         self.alpha = alpha
+        self.force_alpha = force_alpha
         self.fit_prior = fit_prior
         self.class_prior = class_prior
 
@@ -108,7 +118,7 @@ class MultinomialNB(ClassifierMixin, BaseEstimator):
         sums = sums_by_class(X, codes, weight, len(self.classes_), counts_for="MultinomialNB")
         self.class_count_, self.feature_count_ = class_count, self.feature_count_ + sums
         self.class_log_prior_ = log_prior(self.class_count_, self.fit_prior, self.class_prior)
-        smoothed = self.feature_count_ + np.asarray(self.alpha, dtype=np.float64)
+        smoothed = self.feature_count_ + smoothing(self.alpha, self.force_alpha)
         logs = log_of_counts(smoothed, self.classes_, self.class_log_prior_, "never occurs in")
         total = smoothed.sum(axis=1, keepdims=True)
         self.feature_log_prob_ = logs - np.log(np.where(total > 0, total, 1.0))
@@ -145,6 +155,7 @@ class ComplementNB(ClassifierMixin, BaseEstimator):
 
     Args:
         alpha: pseudo-count, >= 0, a number or shape (features,).
+        force_alpha: use alpha as given, 0 too; otherwise an alpha below 1e-10 is 1e-10.
         fit_prior: read only where there is one class, for the decision takes no prior.
         class_prior: as fit_prior.
         norm: normalise the weights of each class.
@@ -164,7 +175,7 @@ class ComplementNB(ClassifierMixin, BaseEstimator):
 
     Deviations:
         1. alpha = 0 where a feature occurs in no other class is an error; scikit-learn predicts NaN or infinity.
-        2. `force_alpha` is absent: alpha is used as given. class_prior must have sum 1.
+        2. class_prior must have sum 1.
 
     References: Rennie, Shih, Teevan & Karger 2003, ICML, sections 3.1 (complement) and 3.2 (weights).
     Peer: sklearn.naive_bayes.ComplementNB, float64, 1e-12 (A).
@@ -175,11 +186,13 @@ class ComplementNB(ClassifierMixin, BaseEstimator):
         self,
         *,
         alpha: float | ArrayLike = 1.0,
+        force_alpha: bool = True,
         fit_prior: bool = True,
         class_prior: ArrayLike | None = None,
         norm: bool = False,
     ):
         self.alpha = alpha
+        self.force_alpha = force_alpha
         self.fit_prior = fit_prior
         self.class_prior = class_prior
         self.norm = norm
@@ -227,7 +240,7 @@ class ComplementNB(ClassifierMixin, BaseEstimator):
         self.class_count_, self.feature_count_ = class_count, self.feature_count_ + sums
         self.feature_all_ = self.feature_count_.sum(axis=0)
         self.class_log_prior_ = log_prior(self.class_count_, self.fit_prior, self.class_prior)
-        alpha = np.asarray(self.alpha, dtype=np.float64)
+        alpha = smoothing(self.alpha, self.force_alpha)
         smoothed = np.maximum(self.feature_all_ - self.feature_count_, 0.0) + alpha
         everywhere = np.zeros(len(self.classes_))  # every class is in the decision, whatever its prior
         logs = log_of_counts(smoothed, self.classes_, everywhere, "occurs in no class but")

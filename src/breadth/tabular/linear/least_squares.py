@@ -9,6 +9,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import nnls
 from scipy.sparse.linalg import LinearOperator, lsqr
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -33,7 +34,10 @@ class LinearRegression(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     Args:
         fit_intercept: estimate b; otherwise b = 0 and X is not centred.
+        copy_X, n_jobs: not read, because X is never written to and BLAS has its own threads; present so that calls
+            written for scikit-learn run.
         tol: relative tolerance (atol and btol) of LSQR, >= 0; read only for sparse X of more than 1,000 columns.
+        positive: slopes >= 0, by active sets on the triangle.
 
     Attributes:
         coef_: slopes, shape (features,), or (targets, features) when y is two-dimensional.
@@ -45,7 +49,7 @@ class LinearRegression(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     Raises:
         ValueError: if X or y holds NaN or infinity, their lengths differ, a weight is
-            negative or all are 0, or tol < 0.
+            negative or all are 0, tol < 0, or positive slopes are asked of sparse X of more than 1,000 columns.
 
     Cost: 2 n p^2 + O(p^3) operations, half of that by products, and O(p^2 + 2048 p) memory beside X; sparse rows are
         made dense 2,048 at a time.
@@ -53,21 +57,32 @@ class LinearRegression(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Deviations:
         1. scikit-learn cuts singular values at `tol` of the unscaled X, so a column measured in small units vanishes;
            here the cut is max(n, p) eps after scaling, and only exact collinearity is cut.
-        2. `positive`, `copy_X` and `n_jobs` are absent: X is never written to and BLAS has its own threads.
-        3. Sparse X of more than 1,000 columns is solved by LSQR, which tells no rank.
+        2. Sparse X of more than 1,000 columns is solved by LSQR, which tells no rank.
+        3. `positive` takes sparse X of up to 1,000 columns; the rank told is that of X, not of the columns in use.
 
     References: Golub & Van Loan 2013, Matrix Computations, 4th ed., algorithm 5.3.2 (Householder least squares) and
         section 5.5 (rank-deficient minimum-norm solution); Demmel et al. 2012, SIAM J. Sci. Comput. 34(1) (QR by
         blocks of rows); Paige & Saunders 1982, ACM TOMS 8(1) (LSQR); Björck 1987, Linear Algebra Appl. 88/89
-        (corrected seminormal equations).
+        (corrected seminormal equations); Lawson & Hanson 1974, Solving Least Squares Problems, algorithm 23.10.
     Peer: sklearn.linear_model.LinearRegression and statsmodels OLS and WLS, float64, 1e-9 (A).
     In production: use it as the first model of any regression, and as the meta-model of a stack. When `collinear_` is
         not empty, read no single coefficient of those columns; drop them or penalise.
     """
 
-    def __init__(self, *, fit_intercept: bool = True, tol: float = 1e-6):
+    def __init__(
+        self,
+        *,
+        fit_intercept: bool = True,
+        copy_X: bool = True,
+        tol: float = 1e-6,
+        n_jobs: int | None = None,
+        positive: bool = False,
+    ):
         self.fit_intercept = fit_intercept
+        self.copy_X = copy_X
         self.tol = tol
+        self.n_jobs = n_jobs
+        self.positive = positive
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -105,21 +120,29 @@ class LinearRegression(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
         x_mean, y_mean = np.zeros(X.shape[1]), np.zeros(Y.shape[1])
         if self.fit_intercept:
-            x_mean, y_mean = _column_means(X, sample_weight), _column_means(Y, sample_weight)
+            x_mean, y_mean = column_means(X, sample_weight), column_means(Y, sample_weight)
         root = None if sample_weight is None else np.sqrt(sample_weight)
 
-        if sp.issparse(X) and X.shape[1] > _DIRECT_COLUMNS:
+        wide = sp.issparse(X) and X.shape[1] > _DIRECT_COLUMNS
+        if wide and self.positive:
+            raise ValueError(
+                f"positive=True takes sparse X of at most {_DIRECT_COLUMNS} columns, got {X.shape[1]}: take "
+                "ElasticNet(alpha, l1_ratio=0, positive=True) with a small alpha"
+            )
+        if wide:
             coef = _solve_iteratively(X, Y - y_mean, x_mean, root, self.tol)
             self.rank_ = self.singular_ = self.collinear_ = None
-        elif (solved := _solve_products(X, Y, x_mean, y_mean, root)) is not None:
+        elif not self.positive and (solved := _solve_products(X, Y, x_mean, y_mean, root)) is not None:
             coef, self.singular_ = solved
             self.rank_, self.collinear_ = X.shape[1], np.zeros(0, dtype=np.int64)
         else:
             # Narrow blocks are too little work to share: two BLAS threads were measured at half the speed of one.
             narrow = X.shape[0] > _BLOCK_ROWS and X.shape[1] < 256
             with one_thread(when=narrow):
-                R, Z, size = _triangle(X, Y, x_mean, y_mean, root)
+                R, Z, size = triangle(X, Y, x_mean, y_mean, root)
             coef, self.rank_, self.collinear_ = _solve_triangle(R, Z, size, X.shape[0])
+            if self.positive:
+                coef = solve_nonnegative(R, Z, size, np.zeros(Y.shape[1]))
             self.singular_ = scipy.linalg.svdvals(R, check_finite=False) if R.size else np.zeros(0)
         intercept = y_mean - x_mean @ coef if self.fit_intercept else y_mean
 
@@ -136,7 +159,7 @@ class LinearRegression(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return rows @ self.coef_.T + self.intercept_
 
 
-def _column_means(A: Any, weight: NDArray | None) -> NDArray[np.float64]:
+def column_means(A: Any, weight: NDArray | None) -> NDArray[np.float64]:
     """Weighted column means, corrected by the mean of what they leave over: a constant column's mean is its value."""
     n = A.shape[0]
     weight = np.full(n, 1.0 / n) if weight is None else weight / weight.sum()
@@ -190,7 +213,7 @@ def _solve_products(
     return coef + solved(rest), scipy.linalg.svdvals(np.triu(R) * length, check_finite=False)
 
 
-def _triangle(
+def triangle(
     X: Any, Y: NDArray, x_mean: NDArray, y_mean: NDArray, root: NDArray | None
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Reduce the least-squares problem to R beta = Z with R of at most p rows.
@@ -236,6 +259,22 @@ def _solve_triangle(R: NDArray, Z: NDArray, size: NDArray, n: int) -> tuple[NDAr
     coef -= basis @ (basis.T @ coef)
     coef[flat] = 0.0
     return coef, rank, _dependent_columns(null)
+
+
+def solve_nonnegative(R: NDArray, Z: NDArray, size: NDArray, penalty: NDArray) -> NDArray[np.float64]:
+    """For each target t the beta >= 0 that minimises |R beta - z_t|^2 + penalty_t |beta|^2, shape (p, t)."""
+    square = np.sum(R**2, axis=0)
+    flat = np.sqrt(square) <= _CONSTANT * size
+    coef = np.zeros((R.shape[1], Z.shape[1]))
+    for t, alpha in enumerate(penalty):
+        length = np.sqrt(np.where(flat, 1.0, square) + alpha)
+        rows = np.where(flat, 0.0, R) / length
+        right = Z[:, t]
+        if alpha > 0:
+            rows = np.vstack([rows, np.diag(np.sqrt(alpha) / length)])
+            right = np.append(right, np.zeros(len(length)))
+        coef[:, t] = nnls(rows, right)[0] / length
+    return coef
 
 
 def _dependent_columns(null: NDArray) -> NDArray[np.int64]:

@@ -7,26 +7,23 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from breadth.blas import one_thread
 from breadth.compilation import announced
 from breadth.tabular.labels import class_codes
-from breadth.tabular.linear.logistic_rows import DenseRows, worth_a_kernel
+from breadth.tabular.linear.logistic_problem import BLOCK_ROWS, LogisticProblem, binary_loss, multinomial_loss
 from breadth.tabular.linear.logistic_sparse import fit_sparse
 from breadth.tabular.linear.separation import SeparationWarning, find_separation
 
 Solver = Literal["lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"]
 _SOLVERS = get_args(Solver)
-_BLOCK_ROWS = 4096  # rows visited at a time: logits, their exponentials and the rows themselves stay in cache
 _ROUNDING_FLOOR = 1e-7  # gradient below which differences of the mean loss, some g^2, drown in float64
 
 
@@ -45,12 +42,15 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         penalty: "l2", "l1", "elasticnet", or None for maximum likelihood, which is the same as C = inf. A l1_ratio
             other than 0 makes "l2" the elastic net, as in scikit-learn 1.8 and later.
         C: inverse strength of the penalty, > 0, on the scale of one observation of weight 1.
+        dual, intercept_scaling, n_jobs, verbose: not read; present so that calls written for scikit-learn run. BLAS has
+            its own threads, and the intercept is never penalised.
         tol: stop when no component of the gradient of the mean loss, in the coordinates above, exceeds it; > 0.
         fit_intercept: estimate b; otherwise b = 0 and columns are scaled but not centred.
         class_weight: weight per class label, "balanced" for total weight / (classes x weight of the class), or None.
         solver: a name that scikit-learn knows, not read: the penalty decides the method, and the optimum is the same.
         max_iter: greatest number of L-BFGS steps, >= 1; reaching it raises a ConvergenceWarning.
         random_state: not read, because nothing is random; present so that calls written for scikit-learn run.
+        warm_start: start from the coefficients of the last fit.
         l1_ratio: share of the absolute penalty, in [0, 1].
 
     Attributes:
@@ -77,7 +77,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
            from the log-odds of the class frequencies. At the default tol coefficients agree to about 1e-3.
         2. "balanced" counts sample weights, and a class of weight 0 is an error: weight 2 is the row twice, weight 0
            the row absent.
-        3. Computes in float64 whatever the input. `warm_start`, `n_jobs`, `dual` are absent.
+        3. Computes in float64 whatever the input.
         4. With an absolute penalty tol is the distance of a gradient of the mean loss from where it may be, on centred
            columns; the intercept is never penalised (liblinear does).
 
@@ -94,23 +94,33 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         self,
         penalty: Literal["l2", "l1", "elasticnet"] | None = "l2",
         *,
+        dual: bool = False,
         C: float = 1.0,
         tol: float = 1e-4,
         fit_intercept: bool = True,
+        intercept_scaling: float = 1.0,
         class_weight: Mapping | Literal["balanced"] | None = None,
         solver: Solver = "lbfgs",
         max_iter: int = 100,
-        random_state: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
         l1_ratio: float = 0.0,
     ):
         self.penalty = penalty
+        self.dual = dual
         self.C = C
         self.tol = tol
         self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
         self.class_weight = class_weight
         self.solver = solver
         self.max_iter = max_iter
         self.random_state = random_state
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
         self.l1_ratio = l1_ratio
 
     def __sklearn_tags__(self):
@@ -141,13 +151,16 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         if self._absolute_share() and not unpenalised:
             return self._fit_sparse(X, codes, weight / total, class_total / total, 1.0 / (self.C * total))
         ridge = 0.0 if unpenalised else 1.0 / (self.C * total)
-        problem = _Problem(X, codes, weight / total, ridge, len(self.classes_), self.fit_intercept)
+        problem = LogisticProblem(X, codes, weight / total, ridge, len(self.classes_), self.fit_intercept)
+        last = self._last_fit(problem.n_rows, problem.n_features)
         start = np.zeros((problem.n_rows, problem.n_features + 1))
-        if self.fit_intercept:
+        if last is not None:
+            start = problem.from_raw_units(*last)
+        elif self.fit_intercept:
             log_prior = np.log(class_total / total)
             start[:, -1] = log_prior[1] - log_prior[0] if problem.binary else log_prior - log_prior.mean()
         # A block of few columns is too little work to share: two BLAS threads are slower than one there.
-        narrow = X.shape[0] > _BLOCK_ROWS and X.shape[1] < 256
+        narrow = X.shape[0] > BLOCK_ROWS and X.shape[1] < 256
         with one_thread(when=narrow or problem.dense is not None):
             found = minimize(
                 problem.loss_and_gradient,
@@ -176,6 +189,17 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             )
         return self
 
+    def _last_fit(self, n_rows: int, n_features: int) -> tuple[NDArray, NDArray] | None:
+        """Coefficients and intercepts of the last fit, where it is to be gone on from."""
+        if not self.warm_start or not hasattr(self, "coef_"):
+            return None
+        if self.coef_.shape != (n_rows, n_features):
+            raise ValueError(
+                f"warm_start=True, but the last fit had coefficients of shape {self.coef_.shape}, not "
+                f"{(n_rows, n_features)}"
+            )
+        return self.coef_, self.intercept_ if self.fit_intercept else np.zeros(n_rows)
+
     def _absolute_share(self) -> float:
         return 1.0 if self.penalty == "l1" else 0.0 if self.penalty is None else float(self.l1_ratio)
 
@@ -188,8 +212,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
 
         def row_losses(logits: NDArray) -> tuple[NDArray, NDArray]:
             if not binary:
-                return _multinomial_loss(logits, codes)
-            loss, slope = _binary_loss(logits[0], sign)
+                return multinomial_loss(logits, codes)
+            loss, slope = binary_loss(logits[0], sign)
             return loss, slope[None]
 
         with announced(), one_thread(when=X.shape[1] < 256):
@@ -198,7 +222,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
                 (codes == np.arange(len(self.classes_))[1 if binary else 0 :, None]).astype(np.float64),
                 weight,
                 row_losses,
-                start if self.fit_intercept else np.zeros(len(start)),
+                self._last_fit(len(start), X.shape[1])
+                or (np.zeros((len(start), X.shape[1])), start if self.fit_intercept else np.zeros(len(start))),
                 l1=strength * share,
                 l2=strength * (1.0 - share),
                 fit_intercept=self.fit_intercept,
@@ -286,94 +311,3 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         if logits.ndim == 2:
             return log_softmax(logits, axis=1)
         return np.column_stack([log_expit(-logits), log_expit(logits)])
-
-
-class _Problem:
-    """The penalised mean loss in centred and scaled coordinates.
-
-    `theta` has a row of (features scaled, intercept) for each linear predictor: one row with two classes, one a class
-    with more.
-    """
-
-    def __init__(self, X, codes: NDArray, weight: NDArray, ridge: float, n_classes: int, fit_intercept: bool):
-        self.codes, self.weight, self.ridge = codes, weight, ridge
-        self.blocks = [(slice(i, i + _BLOCK_ROWS), X[i : i + _BLOCK_ROWS]) for i in range(0, len(codes), _BLOCK_ROWS)]
-        self.fit_intercept, self.n_classes, self.n_features = fit_intercept, n_classes, X.shape[1]
-        self.binary = n_classes == 2
-        self.n_rows = 1 if self.binary else n_classes  # rows of theta
-        self.dense = DenseRows(X, weight) if self.binary and worth_a_kernel(X) else None
-        if self.dense:
-            mean, variance = self.dense.moments()
-        else:
-            mean, variance = mean_variance_axis(X, axis=0, weights=weight) if sp.issparse(X) else self._moments()
-        if not fit_intercept:
-            mean, variance = np.zeros_like(mean), variance + mean**2
-        self.shift = mean
-        # Constant beside an intercept: rounding is no spread to divide by, and no reason to step along it.
-        self.still = np.sqrt(variance) <= 16 * np.finfo(np.float64).eps * np.abs(mean)
-        # An average curvature of 1/4 makes diag(variance) / 4 + ridge the Hessian's diagonal, up to a factor.
-        self.scale = np.where(self.still, 1.0, np.sqrt(variance + 4 * ridge))
-        self.sign = np.where(codes == 1, 1.0, -1.0)  # of the margin, with two classes
-
-    def to_raw_units(self, theta: NDArray) -> tuple[NDArray, NDArray]:
-        """Coefficients and intercepts for X as it was given."""
-        coef = theta[:, :-1] / self.scale
-        return coef, theta[:, -1] - coef @ self.shift
-
-    def _moments(self) -> tuple[NDArray, NDArray]:
-        """Weighted mean and variance of each column of a dense X; the weights sum to 1."""
-        mean = np.zeros(self.n_features)
-        for rows, X in self.blocks:
-            mean += self.weight[rows] @ X
-        variance, rest = np.zeros_like(mean), np.zeros_like(mean)
-        for rows, X in self.blocks:
-            centred = X - mean
-            rest += self.weight[rows] @ centred  # what rounding left of the mean
-            variance += self.weight[rows] @ np.square(centred, out=centred)
-        return mean + rest, np.maximum(variance - rest**2, 0.0)
-
-    def loss_and_gradient(self, flat: NDArray) -> tuple[float, NDArray]:
-        """Objective and gradient, shape (theta,), in one pass: a block of X is read for its logits and used at once."""
-        theta = flat.reshape(self.n_rows, -1)
-        coef, intercept = self.to_raw_units(theta)
-        loss, total, pull = 0.0, np.zeros(self.n_rows), np.zeros_like(coef)
-        if self.dense:
-            loss, total[0], pull[0] = self.dense.pull(self.sign, coef[0], float(intercept[0]))
-        for rows, X in () if self.dense else self.blocks:
-            logits = np.ascontiguousarray(coef @ X.T)  # (1, B) or (K, B)
-            logits += intercept[:, None]
-            if self.binary:
-                row_loss, slope = _binary_loss(logits, self.sign[rows])
-            else:
-                row_loss, slope = _multinomial_loss(logits, self.codes[rows])
-            weight = self.weight[rows]
-            slope *= weight  # weighted derivative by each logit
-            loss += float(np.vdot(weight, row_loss))
-            total += slope.sum(axis=1)
-            pull += slope @ X
-        gradient = np.empty_like(theta)
-        gradient[:, :-1] = (pull - np.outer(total, self.shift) + self.ridge * coef) / self.scale
-        gradient[:, :-1][:, self.still] = 0.0
-        gradient[:, -1] = total if self.fit_intercept else 0.0
-        return loss + 0.5 * self.ridge * float(np.vdot(coef, coef)), gradient.ravel()
-
-
-def _binary_loss(logit: NDArray, sign: NDArray) -> tuple[NDArray, NDArray]:
-    """log(1 + exp(-m)) and its derivative by the logit, m = sign x logit, from one exponential of -|m|."""
-    margin = sign * logit
-    e = np.exp(-np.abs(margin))
-    wrong = np.where(margin > 0, e, 1.0) / (1.0 + e)  # sigmoid(-m), with all its digits on both sides
-    wrong *= -sign
-    return np.log1p(e) - np.minimum(margin, 0.0), wrong
-
-
-def _multinomial_loss(logits: NDArray, codes: NDArray) -> tuple[NDArray, NDArray]:
-    """-log softmax(logits)[code] and its derivative, softmax(logits) - onehot(code), (K, B); overwrites logits."""
-    rows = np.arange(len(codes))
-    logits -= logits.max(axis=0)
-    own = logits[codes, rows]  # a copy
-    np.exp(logits, out=logits)
-    total = logits.sum(axis=0)
-    logits /= total
-    logits[codes, rows] -= 1.0
-    return np.log(total) - own, logits

@@ -36,7 +36,7 @@ def fit_sparse(
     onehot: NDArray,
     weight: NDArray,
     row_losses: RowLosses,
-    start: NDArray,
+    start: tuple[NDArray, NDArray],
     *,
     l1: float,
     l2: float,
@@ -54,7 +54,7 @@ def fit_sparse(
         onehot: which row belongs to which linear predictor, shape (K, n); K = 1 with two classes.
         weight: of rows, shape (n,), sum 1.
         row_losses: losses and their derivatives by the logits.
-        start: intercepts to start from, shape (K,).
+        start: coefficients (K, p) and intercepts (K,) to start from.
         l1, l2: strengths of the penalties, >= 0.
         fit_intercept: move the intercepts.
         tol: stop when no component of the gradient is further from where the penalty lets it be.
@@ -71,8 +71,11 @@ def fit_sparse(
     """
     kinds, p = len(onehot), X.shape[1]
     mean = np.asarray(X.T @ weight).ravel() if fit_intercept else np.zeros(p)
-    coef, intercept = np.zeros((kinds, p)), start.copy()
+    coef = start[0].copy()
+    intercept = start[1] + coef @ mean
     logits = np.repeat(intercept[:, None], X.shape[0], axis=1)  # (K, n), kept up to date
+    if coef.any():
+        logits += (X @ coef.T).T - (coef @ mean)[:, None]
     losses, slopes = row_losses(logits.copy())
     worst = np.full(kinds, np.inf)
     rounds = 0

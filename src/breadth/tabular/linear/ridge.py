@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import scipy.linalg
@@ -16,8 +16,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from breadth.tabular.linear.lasso_paths import checked_weights
 from breadth.tabular.linear.lasso_problem import LassoProblem
-from breadth.tabular.linear.least_squares import LinearRegression
+from breadth.tabular.linear.least_squares import LinearRegression, column_means, solve_nonnegative, triangle
 
+Solver = Literal["auto", "cholesky", "svd", "lsqr", "sparse_cg", "sag", "saga", "lbfgs"]
+
+_SOLVERS = get_args(Solver)
 _FORMS = ["csc", "csr", "coo"]
 _DIRECT_COLUMNS, _DIRECT_ENTRIES = 1000, 100_000  # sparse X wider, or with more stored, is solved iteratively
 _TINY = 1e-10  # a penalty below this share of the largest column's square is lost in a Gram matrix: half the digits
@@ -37,16 +40,20 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         solver: "cholesky" of the Gram matrix of columns, or of rows where those are fewer; "svd"; "lsqr"; "auto" takes
             LSQR for sparse X of more than 1,000 columns or 100,000 stored entries, the SVD for dense X where alpha > 0
             is below 1e-10 of the largest column's sum of squares, Cholesky else. alpha = 0 goes to LinearRegression.
+            scikit-learn's other names ("sparse_cg", "sag", "saga", "lbfgs") are taken for "auto".
+        positive: coefficients >= 0, by active sets whatever the solver.
+        random_state: not read, because nothing is random; present so that calls written for scikit-learn run.
 
     Attributes:
         coef_: shape (features,), or (targets, features).
         intercept_: b, a float, or shape (targets,).
         n_iter_: steps of LSQR, shape (targets,); 1 where the solution is direct.
-        solver_: what solved: "cholesky", "svd", "lsqr", or "least_squares" where every alpha is 0.
+        solver_: what solved: "cholesky", "svd", "lsqr", "active_set" where coefficients are positive, or
+            "least_squares" where every alpha is 0.
 
     Raises:
         ValueError: if X or y holds NaN or infinity, a weight is negative or all are 0, or a parameter is out of its
-            range; "svd" of sparse X.
+            range; "svd" of sparse X; positive coefficients of sparse X of more than 1,000 columns.
 
     Warns:
         ConvergenceWarning: if max_iter steps of LSQR did not reach tol.
@@ -54,12 +61,11 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Cost: n p min(n, p) operations and min(n, p)^2 memory beside X, once for all targets, and min(n, p)^3 / 3 for each
         different alpha; LSQR two products with X a step.
 
-    Deviations: solvers "sparse_cg", "sag", "saga", "lbfgs" and `positive` are absent (ElasticNet with l1_ratio=0 has
-        it). Computes in float64. With alpha = 0 the rank is told and the coefficients are the shortest ones.
+    Deviations: computes in float64. With alpha = 0 the coefficients are the shortest ones.
 
     References: Hoerl & Kennard 1970, Technometrics 12(1), eq. 2.1; Hastie, Tibshirani & Friedman 2009, The Elements of
         Statistical Learning, eqs. 3.44 and 3.47 (SVD) and 18.3.5 (more columns than rows); Paige & Saunders 1982, ACM
-        TOMS 8(1), eq. 1.3 (damped LSQR).
+        TOMS 8(1), eq. 1.3 (damped LSQR); Lawson & Hanson 1974, Solving Least Squares Problems, algorithm 23.10.
     Peer: sklearn.linear_model.Ridge, float64, 1e-9 (A).
     In production: use it as the first linear regression where columns are many or go together; scale features first,
         choose alpha on other rows.
@@ -73,7 +79,9 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         copy_X: bool = True,
         max_iter: int | None = None,
         tol: float = 1e-4,
-        solver: Literal["auto", "cholesky", "svd", "lsqr"] = "auto",
+        solver: Solver = "auto",
+        positive: bool = False,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.alpha = alpha
         self.fit_intercept = fit_intercept
@@ -81,6 +89,8 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.max_iter = max_iter
         self.tol = tol
         self.solver = solver
+        self.positive = positive
+        self.random_state = random_state
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -108,6 +118,8 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             if self.solver == "svd":
                 raise ValueError("solver='svd' needs dense X: take 'auto', 'cholesky' or 'lsqr'")
         total = float(X.shape[0] if weight is None else weight.sum())
+        if self.positive:
+            return self._fit_positive(X, Y, weight, alpha, single=y.ndim == 1)
         coef, steps = np.zeros((Y.shape[1], X.shape[1])), np.ones(Y.shape[1], dtype=np.int32)
         free = alpha == 0
         if free.any():
@@ -120,11 +132,28 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             steps = self._iterate(problem, alpha / total, free, coef)
         elif not free.all():
             self._solve(problem, alpha / total, free, coef, by_columns)
-        intercept = problem.y_mean - coef @ problem.mean
+        return self._keep(coef, problem.y_mean - coef @ problem.mean, steps, single=y.ndim == 1)
+
+    def _keep(self, coef: NDArray, intercept: NDArray, steps: NDArray, *, single: bool) -> Self:
         self.coef_ = coef[0] if len(coef) == 1 else coef  # y of one column too, as scikit-learn's
-        self.intercept_ = float(intercept[0]) if y.ndim == 1 else intercept
+        self.intercept_ = float(intercept[0]) if single else intercept
         self.n_iter_ = steps
         return self
+
+    def _fit_positive(self, X: Any, Y: NDArray, weight: NDArray | None, alpha: NDArray, *, single: bool) -> Self:
+        if sp.issparse(X) and X.shape[1] > _DIRECT_COLUMNS:
+            raise ValueError(
+                f"positive=True takes sparse X of at most {_DIRECT_COLUMNS} columns, got {X.shape[1]}: take "
+                "ElasticNet(alpha / total weight, l1_ratio=0, positive=True), which minimises the same"
+            )
+        rows = X.tocsr() if sp.issparse(X) else X
+        x_mean, y_mean = np.zeros(X.shape[1]), np.zeros(Y.shape[1])
+        if self.fit_intercept:
+            x_mean, y_mean = column_means(rows, weight), column_means(Y, weight)
+        R, Z, size = triangle(rows, Y, x_mean, y_mean, None if weight is None else np.sqrt(weight))
+        coef = solve_nonnegative(R, Z, size, alpha).T
+        self.solver_ = "active_set"
+        return self._keep(coef, y_mean - coef @ x_mean, np.ones(len(coef), dtype=np.int32), single=single)
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Fitted mean b + X beta, shape (rows,) or (rows, targets)."""
@@ -133,8 +162,8 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return rows @ self.coef_.T + self.intercept_
 
     def _check_parameters(self) -> None:
-        if self.solver not in ("auto", "cholesky", "svd", "lsqr"):
-            raise ValueError(f"solver must be 'auto', 'cholesky', 'svd' or 'lsqr', got {self.solver!r}")
+        if self.solver not in _SOLVERS:
+            raise ValueError(f"solver must be {' or '.join(map(repr, _SOLVERS))}, got {self.solver!r}")
         if not self.tol >= 0:
             raise ValueError(f"tol must be >= 0, got {self.tol!r}")
         if self.max_iter is not None and self.max_iter < 1:
@@ -149,7 +178,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return np.broadcast_to(alpha.ravel(), targets).copy()
 
     def _choose(self, X: Any) -> str:
-        if self.solver != "auto":
+        if self.solver in ("cholesky", "svd", "lsqr"):
             return self.solver
         large = sp.issparse(X) and (X.shape[1] > _DIRECT_COLUMNS or X.nnz > _DIRECT_ENTRIES)
         return "lsqr" if large else "cholesky"

@@ -14,7 +14,7 @@ from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 
 if TYPE_CHECKING:
-    from breadth.tabular.linear.logistic import _Problem
+    from breadth.tabular.linear.logistic_problem import LogisticProblem
 
 _MAX_COEFFICIENTS = 1000  # larger problems are only looked at for complete separation
 _MOVES = 1e-6  # a coefficient of the separating direction counts when above this, on columns of unit spread
@@ -43,7 +43,7 @@ class Separation:
         )
 
 
-def find_separation(problem: _Problem, theta: NDArray) -> Separation | None:
+def find_separation(problem: LogisticProblem, theta: NDArray) -> Separation | None:
     """Decide whether some direction d != 0 has (d_{y_i} - d_k) . x_i >= 0 for every row i and class k, > 0 for one.
 
     Three steps, cheapest first. (1) If the fitted theta classifies every row with a positive margin it is such a
@@ -73,7 +73,7 @@ def find_separation(problem: _Problem, theta: NDArray) -> Separation | None:
     return _separating_direction(problem)
 
 
-def _design_blocks(problem: _Problem) -> Iterator[tuple[NDArray, NDArray]]:
+def _design_blocks(problem: LogisticProblem) -> Iterator[tuple[NDArray, NDArray]]:
     """(codes, rows) of the rows that carry weight, scaled as in the fit, a 1 behind when there is an intercept."""
     for where, X in problem.blocks:
         dense = X.toarray() if sp.issparse(X) else X
@@ -84,7 +84,7 @@ def _design_blocks(problem: _Problem) -> Iterator[tuple[NDArray, NDArray]]:
         yield (problem.codes[where], Z) if counted.all() else (problem.codes[where][counted], Z[counted])
 
 
-def _probabilities(problem: _Problem, theta: NDArray, Z: NDArray) -> tuple[NDArray, NDArray]:
+def _probabilities(problem: LogisticProblem, theta: NDArray, Z: NDArray) -> tuple[NDArray, NDArray]:
     """Logits and probabilities, (B, K), of scaled rows; with two classes the first logit is 0."""
     logits = Z @ theta[:, : Z.shape[1]].T
     if problem.binary:
@@ -92,7 +92,7 @@ def _probabilities(problem: _Problem, theta: NDArray, Z: NDArray) -> tuple[NDArr
     return logits, softmax(logits, axis=1)
 
 
-def _least_margin(problem: _Problem, theta: NDArray) -> float:
+def _least_margin(problem: LogisticProblem, theta: NDArray) -> float:
     """Smallest logit of the own class minus the largest of the others."""
     least = np.inf
     for codes, Z in _design_blocks(problem):
@@ -106,7 +106,7 @@ def _least_margin(problem: _Problem, theta: NDArray) -> float:
     return least
 
 
-def _is_proved_to_overlap(problem: _Problem, theta: NDArray) -> bool:
+def _is_proved_to_overlap(problem: LogisticProblem, theta: NDArray) -> bool:
     """True if multipliers near the fitted probabilities are positive and cancel exactly (Stiemke)."""
     n_classes, q = problem.n_classes, problem.n_features + problem.fit_intercept
     gram = np.zeros((n_classes, q, n_classes, q))  # sum lambda^2 (e_y - e_k)(e_y - e_k)' (x) z z'
@@ -144,7 +144,7 @@ def _is_proved_to_overlap(problem: _Problem, theta: NDArray) -> bool:
     return True
 
 
-def _separating_direction(problem: _Problem) -> Separation | None:
+def _separating_direction(problem: LogisticProblem) -> Separation | None:
     """Maximise the sum of margins over directions in a unit box with no margin negative."""
     n_classes, q = problem.n_classes, problem.n_features + problem.fit_intercept
     free = n_classes - 1  # the first class's coefficients are fixed at 0
