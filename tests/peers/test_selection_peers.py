@@ -35,6 +35,19 @@ def test_correlation_and_its_f_equal_the_peers(center, form):
         assert_allclose(own, other, rtol=1e-9)
 
 
+@pytest.mark.parametrize("force_finite", [True, False])
+def test_constant_columns_and_exact_lines_are_finite_only_where_asked(force_finite):
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    X[:, 1] = 2.0
+    y = 3 * X[:, 2] + 1
+    for own, other in zip(
+        ours.f_regression(X, y, force_finite=force_finite), peer.f_regression(X, y, force_finite=force_finite),
+        strict=True,
+    ):  # fmt: skip
+        assert_allclose(own, other, rtol=1e-9)
+    assert np.isfinite(ours.r_regression(X, y, force_finite=force_finite)[1]) == force_finite
+
+
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
 def test_chi_square_equals_the_peers(form):
     X, y = load_digits(return_X_y=True)

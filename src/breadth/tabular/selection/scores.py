@@ -22,23 +22,23 @@ Scores = NDArray[np.float64]
 _CONSTANT = 16 * np.finfo(np.float64).eps  # spread below this share of a column's size is rounding
 
 
-def r_regression(X: Any, y: ArrayLike, *, center: bool = True) -> Scores:
+def r_regression(X: Any, y: ArrayLike, *, center: bool = True, force_finite: bool = True) -> Scores:
     """Pearson's correlation of each column with y: sum (x - mean)(y - mean) / (|x - mean| |y - mean|).
 
     Args:
         X: shape (rows, columns), dense or sparse.
         y: numbers, shape (rows,).
         center: subtract means; otherwise the cosine.
+        force_finite: 0 for a constant column or target; otherwise NaN.
 
     Returns:
-        Shape (columns,), in [-1, 1]; 0 for a constant column or target.
+        Shape (columns,), in [-1, 1].
 
     Raises:
         ValueError: if X or y holds NaN or infinity, or their lengths differ.
 
     Cost: one pass over X. Columns are shifted near their means before products are taken, so that a far mean costs no
         digits (but for sparse X, which stays sparse).
-    Deviations: `force_finite` is absent: what has no spread scores 0.
     References: Pearson 1896, Phil. Trans. R. Soc. A 187; Guyon & Elisseeff 2003, JMLR 3, eq. 2.
     Peer: sklearn.feature_selection.r_regression, float64, 1e-12 (A).
     In production: use it to rank columns by straight-line dependence; mutual information sees bent ones.
@@ -70,37 +70,38 @@ def r_regression(X: Any, y: ArrayLike, *, center: bool = True) -> Scores:
     # the mean of a constant column may be off by eps of its size, and so every entry
     square = np.where(square > _CONSTANT**2 * size2, square, 0.0)
     length = np.sqrt(square) * np.linalg.norm(target if np.ptp(y) > 0 or not center else 0.0)
-    return np.clip(np.divide(product, length, out=np.zeros(p), where=length > 0), -1.0, 1.0)
+    without_spread = np.full(p, 0.0 if force_finite else np.nan)
+    return np.clip(np.divide(product, length, out=without_spread, where=length > 0), -1.0, 1.0)
 
 
-def f_regression(X: Any, y: ArrayLike, *, center: bool = True) -> tuple[Scores, Scores]:
+def f_regression(X: Any, y: ArrayLike, *, center: bool = True, force_finite: bool = True) -> tuple[Scores, Scores]:
     """F of a straight line through one column at a time: r^2 / (1 - r^2) x (n - 2), and its p-value.
 
     Args:
         X: shape (rows, columns), dense or sparse.
         y: numbers, shape (rows,).
         center: estimate an intercept; without, n - 1 degrees of freedom.
+        force_finite: 0 for a constant column and the largest float for an exact line; otherwise NaN and infinity.
 
     Returns:
-        F, shape (columns,), 0 for a constant column and the largest float for an exact line, and p-values.
+        F, shape (columns,), and p-values.
 
     Raises:
         ValueError: as r_regression, or there are fewer than 3 rows (2 without `center`).
 
     Cost: as r_regression.
-    Deviations: `force_finite` is absent: scores are always finite.
     References: Hastie, Tibshirani & Friedman 2009, The Elements of Statistical Learning, eq. 3.13.
     Peer: sklearn.feature_selection.f_regression and scipy.stats.linregress, float64, 1e-9 (A).
     In production: it ranks as |r| does; the p-values are those of as many tests as there are columns.
     """
-    r = r_regression(X, y, center=center)
+    r = r_regression(X, y, center=center, force_finite=force_finite)
     df = len(np.asarray(y)) - (2 if center else 1)
     if df < 1:
         raise ValueError(f"X has {df + 2 if center else df + 1} rows: an F statistic needs at least {4 - df - 1 + df}")
     square = r**2
     rest = 1.0 - square
-    largest = np.finfo(np.float64).max
-    F = np.divide(square * df, rest, out=np.full(len(r), largest), where=rest > 0)
+    exact = np.where(np.isnan(r), np.nan, np.finfo(np.float64).max if force_finite else np.inf)
+    F = np.divide(square * df, rest, out=exact, where=rest > 0)
     return F, special.fdtrc(1, df, F)
 
 
@@ -198,7 +199,9 @@ def mutual_info_classif(
     *,
     discrete_features: bool | ArrayLike | Literal["auto"] = "auto",
     n_neighbors: int = 3,
+    copy: bool = True,
     random_state: int | np.random.RandomState | None = None,
+    n_jobs: int | None = None,
 ) -> Scores:
     """Mutual information of each column with the classes, in nats.
 
@@ -210,6 +213,8 @@ def mutual_info_classif(
         y: class labels, shape (rows,).
         discrete_features: which columns are discrete: all, none, a mask or indices; "auto" is all if X is sparse.
         n_neighbors: k, >= 1; more lowers variance and raises bias.
+        copy, n_jobs: not read, because X is never written to and a line is sorted sooner than shared; present so that
+            calls written for scikit-learn run.
         random_state: of the noise, 1e-10 of a column's size, that parts equal values.
 
     Returns:
@@ -219,7 +224,6 @@ def mutual_info_classif(
         ValueError: if X holds NaN or infinity, is sparse with continuous columns, or an option is out of range.
 
     Cost: O(n log n) a column: neighbours on a line are found by sorting, without a tree.
-    Deviations: `copy` and `n_jobs` are absent.
     References: Ross 2014, PLoS ONE 9(2): e87357, eq. 6; Kraskov, Stögbauer & Grassberger 2004, Physical Review E 69.
     Peer: sklearn.feature_selection.mutual_info_classif from the same random_state, float64, 1e-10 (A).
     In production: use it where dependence may bend; a column that matters only beside another scores 0, as ever.
@@ -243,7 +247,9 @@ def mutual_info_regression(
     *,
     discrete_features: bool | ArrayLike | Literal["auto"] = "auto",
     n_neighbors: int = 3,
+    copy: bool = True,
     random_state: int | np.random.RandomState | None = None,
+    n_jobs: int | None = None,
 ) -> Scores:
     """Mutual information of each column with a continuous target, in nats.
 
@@ -255,6 +261,8 @@ def mutual_info_regression(
         y: numbers, shape (rows,).
         discrete_features: which columns are discrete: all, none, a mask or indices; "auto" is all if X is sparse.
         n_neighbors: k, >= 1; more lowers variance and raises bias.
+        copy, n_jobs: not read, because X is never written to and a line is sorted sooner than shared; present so that
+            calls written for scikit-learn run.
         random_state: of the noise, 1e-10 of a column's size, that parts equal values.
 
     Returns:
@@ -264,7 +272,6 @@ def mutual_info_regression(
         ValueError: if X holds NaN or infinity, is sparse with continuous columns, or an option is out of range.
 
     Cost: O(n log n) a column: a tree in the plane, and sorting on each axis.
-    Deviations: `copy` and `n_jobs` are absent.
     References: Kraskov, Stögbauer & Grassberger 2004, Physical Review E 69, eq. 8; Ross 2014, PLoS ONE 9(2), eq. 6.
     Peer: sklearn.feature_selection.mutual_info_regression from the same random_state, float64, 1e-10 (A).
     In production: use it where dependence may bend or the spread may change; correlation is quicker and sees lines.
