@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from breadth.tabular.linear.lasso_kernels import descend, duality_gap
 
 _BLOCK_ROWS = 2048
-_FEW_ROWS, _NEAR = 256, 1e3  # spreads of the first rows within which a mean in one pass has 12 digits of a spread
+_FEW_ROWS, _NEAR = 64, 1e3  # spreads of the first rows within which a mean in one pass has 12 digits of a spread
 _FIRST_SET = 128  # columns in a working set, at least, if so many are there
 _PART = 0.03  # of the gap, to which a working set is solved while more columns are to come
 _LATER = 0.3  # share of the tolerance left to a working set: what other columns add must fit into the rest

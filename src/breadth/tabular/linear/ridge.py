@@ -185,15 +185,17 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _solve(self, problem: LassoProblem, alpha: NDArray, free: NDArray, coef: NDArray, by_columns: bool) -> None:
         """Fill coef (t, p) for targets whose alpha, a share of the total weight, is not 0."""
-        root = np.sqrt(problem.weight)
+        root = np.sqrt(problem.weight)[:, None]
         centred: NDArray = np.zeros((0, 0))
         if by_columns:
             G, right = problem.products, problem.pulls
         else:
             centred = (problem.X.toarray() if sp.issparse(problem.X) else problem.X) - problem.mean
-            centred *= root[:, None]
-            right = problem.Y * root[:, None]
-            G = centred @ centred.T if self.solver_ == "cholesky" else np.zeros((0, 0))
+            right = problem.Y * root
+            G = np.zeros((0, 0))
+            if self.solver_ == "cholesky":
+                G = centred @ centred.T
+                G *= root * root.T  # here, because rows have more entries than there are products
         largest = G.diagonal().max(initial=0.0)
         for value in np.unique(alpha[~free]):
             own = np.flatnonzero((alpha == value) & ~free)
@@ -206,11 +208,11 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 continue
             if found is None:
                 if by_columns or not len(centred):
-                    centred = (problem.X - problem.mean) * root[:, None]
-                coef[own] = _by_svd(centred, value, problem.Y[:, own] * root[:, None]).T
+                    centred = problem.X - problem.mean
+                coef[own] = _by_svd(centred * root, value, problem.Y[:, own] * root).T
                 self.solver_ = "svd"
             else:
-                coef[own] = (found if by_columns else centred.T @ found).T
+                coef[own] = (found if by_columns else centred.T @ (root * found)).T
 
     def _iterate(self, problem: LassoProblem, alpha: NDArray, skipped: NDArray, coef: NDArray) -> NDArray[np.int32]:
         """Damped LSQR on implicitly centred columns; returns its steps (t,)."""
@@ -244,7 +246,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
 def _cholesky(G: NDArray, alpha: float, right: NDArray) -> NDArray | None:
     """(G + alpha I)^-1 right, or None where rounding leaves that matrix without a Cholesky factor."""
-    damped = np.array(G, order="F")
+    damped = np.array(G.T, order="F")  # G is its own transpose, and lies in rows
     damped[np.diag_indices(len(G))] += alpha
     try:
         factor = scipy.linalg.cho_factor(damped, lower=True, overwrite_a=True, check_finite=False)
