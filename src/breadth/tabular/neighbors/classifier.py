@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin
 from sklearn.exceptions import DataConversionWarning
 
 from breadth.tabular.labels import class_codes
-from breadth.tabular.neighbors.metrics import Algorithm, Metric
+from breadth.tabular.neighbors.metrics import Algorithm, Metric, takes_sparse
 from breadth.tabular.neighbors.search import fit_search, nearest, neighbour_graph, votes_of
 
 
@@ -181,6 +181,6 @@ class KNeighborsClassifier(ClassifierMixin, MultiOutputMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = takes_sparse(self)
         tags.input_tags.pairwise = tags.input_tags.positive_only = self.metric == "precomputed"
         return tags

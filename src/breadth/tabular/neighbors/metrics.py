@@ -68,12 +68,20 @@ def measure_of(model: Any) -> Measure:
             raise ValueError(f"metric_params: metric {model.metric!r} takes no {key!r}, got {given!r}")
     if name != "minkowski":
         return Measure(name)
-    if given and model.p not in (2, given["p"]):
+    if given and model.p not in (None, 2, given["p"]):
         warnings.warn(f"metric_params has p={given['p']!r}: p={model.p!r} is not read", SyntaxWarning, stacklevel=4)
     p = given["p"] if given else model.p
     if isinstance(p, bool) or not isinstance(p, int | float | np.integer | np.floating) or not p > 0:
         raise ValueError(f"p must be a number above 0, got {p!r}")
     return Measure(_BY_POWER.get(float(p), name), float(p))
+
+
+def takes_sparse(model: Any) -> bool:
+    """Whether training rows may be sparse, with the estimator's metric."""
+    name = _SAME.get(model.metric, model.metric) if isinstance(model.metric, str) else None
+    if name == "minkowski":
+        name = _BY_POWER.get((model.metric_params or {}).get("p", model.p))
+    return callable(model.metric) or name in SPARSE_METRICS
 
 
 def index_of(model: Any, X: Any, measure: Measure) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
-from breadth.tabular.neighbors.metrics import Algorithm, Metric
+from breadth.tabular.neighbors.metrics import Algorithm, Metric, takes_sparse
 from breadth.tabular.neighbors.search import fit_search, nearest, neighbour_graph, votes_of
 
 
@@ -109,6 +109,6 @@ class KNeighborsRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = takes_sparse(self)
         tags.input_tags.pairwise = tags.input_tags.positive_only = self.metric == "precomputed"
         return tags

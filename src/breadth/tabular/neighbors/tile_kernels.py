@@ -34,56 +34,68 @@ def _fill_tile(kind, twice, scale, x, columns, start, total, second):
     size = total.shape[0]
     total[:] = 0.0
     second[:] = 0.0
+    stop = start + size
     if kind in (CHEBYSHEV, MINKOWSKI):
         for f in range(0, p - 3, 4):  # four columns a pass
             x0, x1, x2, x3 = x[f], x[f + 1], x[f + 2], x[f + 3]
-            for j in range(size):
-                at = start + j
-                a, b = abs(x0 - columns[f, at]), abs(x1 - columns[f + 1, at])
-                c, d = abs(x2 - columns[f + 2, at]), abs(x3 - columns[f + 3, at])
+            y0, y1, y2, y3 = (
+                columns[f, start:stop],
+                columns[f + 1, start:stop],
+                columns[f + 2, start:stop],
+                columns[f + 3, start:stop],
+            )
+            for j in range(np.uint64(size)):
+                a, b = abs(x0 - y0[j]), abs(x1 - y1[j])
+                c, d = abs(x2 - y2[j]), abs(x3 - y3[j])
                 a = b if b > a else a
                 c = d if d > c else c
                 a = c if c > a else a
                 total[j] = a if a > total[j] else total[j]
-        for f in range(p - p % 4, p):
-            for j in range(size):
-                a = abs(x[f] - columns[f, start + j])
-                total[j] = a if a > total[j] else total[j]
     for f in range(p):
-        own = x[f]
+        own, y = x[f], columns[f, start:stop]
+        if kind in (CHEBYSHEV, MINKOWSKI) and f >= p - p % 4:
+            for j in range(np.uint64(size)):
+                a = abs(own - y[j])
+                total[j] = a if a > total[j] else total[j]
         if kind == POWERS:
             whole = twice % 2 == 0
-            for j in range(size):
-                a = abs(own - columns[f, start + j]) * scale
+            for j in range(np.uint64(size)):
+                a = abs(own - y[j]) * scale
                 second[j] = a if whole else np.sqrt(a)
             if twice == 6:
-                for j in range(size):
+                for j in range(np.uint64(size)):
                     total[j] += second[j] * second[j] * second[j]
             elif twice == 8:
-                for j in range(size):
+                for j in range(np.uint64(size)):
                     square = second[j] * second[j]
                     total[j] += square * square
             else:
                 times = twice // 2 if whole else twice
-                for j in range(size):
+                for j in range(np.uint64(size)):
                     a = second[j]
                     power = a
                     for _ in range(times - 1):
                         power *= a
                     total[j] += power
         elif kind == CANBERRA:
-            for j in range(size):
-                y = columns[f, start + j]
-                both = abs(own) + abs(y)
-                total[j] += abs(own - y) / (both if both > 0 else 1.0)
+            for j in range(np.uint64(size)):
+                both = abs(own) + abs(y[j])
+                total[j] += abs(own - y[j]) / (both if both > 0 else 1.0)
         elif kind == BRAYCURTIS:
-            for j in range(size):
-                y = columns[f, start + j]
-                total[j] += abs(own - y)
-                second[j] += abs(own) + abs(y)
+            for j in range(np.uint64(size)):
+                total[j] += abs(own - y[j])
+            size_own = abs(own)
+            for j in range(np.uint64(size)):
+                second[j] += size_own + abs(y[j])
         elif kind == HAMMING:
-            for j in range(size):
-                total[j] += 1.0 if own != columns[f, start + j] else 0.0
+            for j in range(np.uint64(size)):
+                total[j] += np.float64(own != y[j])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _limit(kind, power, scale, worst):
+    """From where on what `_fill_tile` summed is no nearer than worst."""
+    return (worst * scale) ** power * (1 + 1e-9) + _TINY if kind == POWERS else worst
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -97,14 +109,14 @@ def keep_nearest_tiled(kind, power, scales, queries, points, columns, total, sec
     p, n = columns.shape
     tile = total.shape[0]
     twice = np.int64(2 * power)
-    for i in range(queries.shape[0]):
-        distance = heap_distance[i]
-        index = heap_index[i]
-        scale = scales[i]
-        limit = distance[0]
-        for start in range(0, n, tile):
-            size = min(tile, n - start)
-            own, other = total[:size], second[:size]
+    for start in range(0, n, tile):  # a tile stays in the cache while all queries look at it
+        size = min(tile, n - start)
+        own, other = total[:size], second[:size]
+        for i in range(queries.shape[0]):
+            distance = heap_distance[i]
+            index = heap_index[i]
+            scale = scales[i]
+            limit = _limit(kind, power, scale, distance[0])
             _fill_tile(kind, twice, scale, queries[i], columns, start, own, other)
             for j in range(size):
                 d = own[j]
@@ -119,6 +131,4 @@ def keep_nearest_tiled(kind, power, scales, queries, points, columns, total, sec
                         d = d ** (1 / power) / scale
                     if d < distance[0]:
                         _replace_worst(distance, index, d, start + j)
-                        limit = distance[0]
-                        if kind == POWERS:
-                            limit = (limit * scale) ** power * (1 + 1e-9) + _TINY
+                        limit = _limit(kind, power, scale, distance[0])
