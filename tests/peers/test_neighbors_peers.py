@@ -181,6 +181,17 @@ def test_tags_and_parameters_are_scikit_learns(name, parameters):
     peer = getattr(sklearn.neighbors, name)(**parameters)
     assert ours.get_params() == peer.get_params()
     tags, others = get_tags(ours), get_tags(peer)
-    if "precomputed" in parameters.values():
-        others.input_tags.sparse = False  # no graph takes the place of distances here
     assert tags == others
+
+
+@pytest.mark.filterwarnings("ignore:Precomputed sparse input was not sorted")
+def test_a_graph_of_distances_gives_scikit_learns_neighbours():
+    X, y = load_wine(return_X_y=True)
+    table = cdist(X, X, "sqeuclidean")
+    graph = sklearn.neighbors.KNeighborsTransformer(n_neighbors=12).fit(X).transform(X)  # 0 on its diagonal, held
+    for given in (graph, sp.csr_matrix(table + 1.0)):
+        ours = KNeighborsClassifier(4, metric="precomputed", weights="distance").fit(given, y)
+        peer = sklearn.neighbors.KNeighborsClassifier(4, metric="precomputed", weights="distance").fit(given, y)
+        for queries in (given, None):
+            assert_array_equal(ours.kneighbors(queries)[0], peer.kneighbors(queries)[0])
+            assert_array_equal(ours.kneighbors(queries)[1], peer.kneighbors(queries)[1])

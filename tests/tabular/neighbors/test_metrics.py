@@ -196,8 +196,8 @@ def test_distances_that_are_given_must_be_distances():
         model.predict(-table)
     with pytest.raises(ValueError, match="expecting 2 features"):
         model.predict(table[:, :1])
-    with pytest.raises(ValueError, match="metric 'precomputed' takes dense distances"):
-        KNeighborsClassifier(1, metric="precomputed").fit(sp.csr_matrix(table), [0, 1])
+    with pytest.raises(ValueError, match="X: 2 distances of each row are needed, row 1 holds 1"):
+        model.kneighbors(sp.csr_matrix([[3.0, 1.0], [0.0, 1.0]]), 2)
 
 
 def test_p_given_twice_is_told():

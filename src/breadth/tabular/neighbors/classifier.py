@@ -34,9 +34,10 @@ class KNeighborsClassifier(ClassifierMixin, MultiOutputMixin, BaseEstimator):
             "minkowski".
         metric: "minkowski", "euclidean" ("l2"), "manhattan" ("l1", "cityblock"), "chebyshev" ("infinity"), "cosine"
             (a row of zeros is at distance 1 from every row), "canberra", "braycurtis" (sum |x - y| / sum (|x| + |y|)),
-            "hamming" (share of unequal entries), "precomputed" (X holds distances, dense, from the training rows), or
-            a function of two rows that returns their distance. Sparse training rows take "euclidean", "manhattan",
-            "cosine" or a function of two sparse rows; sparse queries of dense rows take all.
+            "hamming" (share of unequal entries), "precomputed" (X holds distances from the training rows; what a
+            sparse X does not hold is no neighbour), or a function of two rows that returns their distance. Sparse
+            training rows take "euclidean", "manhattan", "cosine", "precomputed" or a function of two sparse rows;
+            sparse queries of dense rows take all.
         metric_params: None, or {"p": p}, which goes before p; for a function its keyword arguments.
         n_jobs: threads, >= 1, or -1 for every core; None means as many as BLAS has been granted (OMP_NUM_THREADS,
             threadpoolctl and joblib's workers count).
@@ -61,7 +62,7 @@ class KNeighborsClassifier(ClassifierMixin, MultiOutputMixin, BaseEstimator):
         1. scikit-learn's brute force takes distances from |x|^2 + |y|^2 - 2 x.y, which for columns of mean 1e6 leaves
            few correct digits and breaks ties by rounding; here distances come from differences, of sparse rows too,
            and ties from indices. Cosine distances are 1 - x.y / (|x| |y|), 0 between a row and its copies.
-        2. No boolean, Mahalanobis, haversine or NaN-aware metrics, no weights of columns, no sparse "precomputed".
+        2. No boolean, Mahalanobis, haversine or NaN-aware metrics, no weights of columns.
 
     References: Cover & Hart 1967, IEEE Trans. Inf. Theory 13(1) (the rule); Dudani 1976, IEEE Trans. SMC 6(4)
         (distance weights; here 1 / d as in scikit-learn); Friedman, Bentley & Finkel 1977, ACM TOMS 3(3) (the tree);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -135,7 +136,7 @@ def search_by_blocks(
         index[rows] = np.take_along_axis(index[rows], order, axis=1)
         distance[rows] = np.take_along_axis(distance[rows], order, axis=1)
 
-    with announced(), one_thread(when=n_queries > 1):
+    with announced() if n_queries > 1 else nullcontext(), one_thread(when=n_queries > 1):
         if n_threads == 1 or len(starts) == 1:
             for start in starts:
                 work(start)

@@ -81,15 +81,13 @@ def takes_sparse(model: Any) -> bool:
     name = _SAME.get(model.metric, model.metric) if isinstance(model.metric, str) else None
     if name == "minkowski":
         name = _BY_POWER.get((model.metric_params or {}).get("p", model.p))
-    return callable(model.metric) or name in SPARSE_METRICS
+    return callable(model.metric) or name == "precomputed" or name in SPARSE_METRICS
 
 
 def index_of(model: Any, X: Any, measure: Measure) -> Any:
     """Rows prepared for exact search by a metric."""
     name = measure.name
     if name == "precomputed":
-        if sp.issparse(X):
-            raise ValueError("metric 'precomputed' takes dense distances, got a sparse matrix: call X.toarray()")
         if X.shape[0] != X.shape[1]:
             raise ValueError(f"metric 'precomputed' takes a square matrix of distances, got shape {X.shape}")
         return TableIndex(X, None)

@@ -21,17 +21,23 @@ class TableIndex:
     """Training rows of which every distance from every query is looked at once."""
 
     points: Any  # (n, p), dense or CSR; precomputed: their distances from each other, (n, n)
-    between: Callable[[Any, Any], float] | None  # distance of two rows; None where queries are distances (q, n)
+    between: Callable[[Any, Any], float] | None  # of two rows; None where queries are distances (q, n), dense or CSR
 
     def search(self, queries: Any, k: int, n_threads: int = 1) -> tuple[NDArray, NDArray]:
         """As `NeighborIndex.search`; a function is called in one thread."""
 
         def fill(rows: slice, distance: NDArray, index: NDArray) -> None:
-            values = np.ascontiguousarray(queries[rows]) if self.between is None else self._measured(queries[rows])
+            values = _given(queries[rows]) if self.between is None else self._measured(queries[rows])
             keep_smallest(values, distance, index)
 
         threads = n_threads if self.between is None else 1
-        return search_by_blocks(fill, queries.shape[0], k, threads, _QUERIES)
+        distance, index = search_by_blocks(fill, queries.shape[0], k, threads, _QUERIES)
+        if np.isinf(distance).any():
+            row = int(np.isinf(distance).any(axis=1).argmax())
+            raise ValueError(
+                f"X: {k} distances of each row are needed, row {row} holds {np.isfinite(distance[row]).sum()}"
+            )
+        return distance, index
 
     def _measured(self, queries: Any) -> NDArray[np.float64]:
         """The function's distances (queries, n): of vectors, or of sparse rows where the points are sparse."""
@@ -48,3 +54,13 @@ class TableIndex:
                 f"metric must return a finite number for each pair of rows, got {values[~np.isfinite(values)][:1]}"
             )
         return values
+
+
+def _given(queries: Any) -> NDArray[np.float64]:
+    """Distances as they are; what a sparse matrix does not hold is no neighbour."""
+    if not sp.issparse(queries):
+        return np.ascontiguousarray(queries)
+    entries = queries.tocoo()  # those that are 0 too
+    values = np.full(queries.shape, np.inf)
+    values[entries.row, entries.col] = entries.data
+    return values
