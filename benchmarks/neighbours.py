@@ -46,12 +46,47 @@ def neighbour_rows(setup: Setup, raw: Times) -> list[Row]:
     return rows
 
 
+def metric_rows(setup: Setup, raw: Times) -> list[Row]:
+    """Other metrics, and sparse rows like TF-IDF, whose words are as frequent as Zipf says."""
+    import scipy.sparse as sp
+    import sklearn.neighbors
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    from breadth.tabular import KNeighborsRegressor
+
+    rng = np.random.default_rng(0)
+    n, p, words, k = setup.size(20_000, 2000), 100, 10_000, 10
+    q, q_sparse = setup.size(2000, 200), setup.size(1000, 100)
+    X = rng.normal(size=(n + q, p))
+    share = 1 / np.arange(1, words + 1)
+    drawn = rng.choice(words, size=(n + q_sparse, 65), p=share / share.sum())
+    owner = np.repeat(np.arange(n + q_sparse), 65)
+    texts = TfidfTransformer().fit_transform(sp.csr_matrix((np.ones(drawn.size), (owner, drawn.ravel()))))
+    rows: list[Row] = []
+    for metric, data in (("cosine", X), ("chebyshev", X), ("euclidean", texts), ("cosine", texts)):
+        train, queries = data[:n], data[n:]
+        ours = KNeighborsRegressor(k, metric=metric).fit(train, np.zeros(n))
+        peer = sklearn.neighbors.KNeighborsRegressor(k, metric=metric, algorithm="brute", n_jobs=setup.threads)
+        peer.fit(train, np.zeros(n))
+        contenders: dict[str, Any] = {
+            OURS: lambda _, ours=ours, queries=queries: ours.kneighbors(queries),
+            KINDS[0]: lambda _, peer=peer, queries=queries: peer.kneighbors(queries),
+        }
+        times = interleave(contenders, lambda _: None, reps=setup.repetitions(5))
+        kind = f"sparse, {texts.nnz / len(owner) * 65:.0f} words a row, {words:,}" if data is texts else f"{p}"
+        what = f"{metric}, {n:,} × {kind} float64, {queries.shape[0]:,} queries, k = {k}"
+        rows += ratio_rows(what, times, {KINDS[0]: 1.0}, raw)
+        farther = ours.kneighbors(queries)[0] - peer.kneighbors(queries)[0]
+        rows.append(Row(f"{what}: farther than its", float(farther.max()), "absolute", 1e-12, KINDS[0]))
+    return rows
+
+
 SECTIONS = (
     Section(
         "neighbours",
         "Nearest neighbours",
         "`kneighbors` of fitted models; rows that vary in all directions alike, or in 6 and a thousandth of that in "
         "the others. Ours is exact in float64; scikit-learn's brute force rounds distances in float32.",
-        neighbour_rows,
+        lambda setup, raw: neighbour_rows(setup, raw) + metric_rows(setup, raw),
     ),
 )

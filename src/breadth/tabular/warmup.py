@@ -106,6 +106,13 @@ def _others() -> list[tuple[str, Callable[[], Any]]]:
         ("mixture, diagonal", lambda: GaussianMixture(2, covariance_type="diag").fit(X)),
         ("neighbours by a tree", lambda: KNeighborsRegressor(algorithm="kd_tree").fit(X, y).predict(X)),
         ("nearest neighbours, Manhattan", lambda: KNeighborsClassifier(metric="manhattan").fit(X, two).predict(X)),
+        ("nearest neighbours, cosine", lambda: KNeighborsClassifier(metric="cosine").fit(X, two).predict(X)),
+        ("nearest neighbours, Chebyshev", lambda: KNeighborsClassifier(metric="chebyshev").fit(X, two).predict(X)),
+        ("nearest neighbours, sparse", lambda: KNeighborsClassifier().fit(sp.csr_matrix(X), two).predict(X)),
+        (
+            "nearest neighbours, precomputed",
+            lambda: KNeighborsClassifier(metric="precomputed").fit(np.abs(X @ X.T), two).predict(None),
+        ),
         ("drift", lambda: [kind().update_many(two) for kind in (ADWIN, DDM, EDDM, PageHinkley)]),
     ]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breadth.blas import one_thread
+from breadth.compilation import announced
 from breadth.tabular.neighbors.index_kernels import keep_nearest_euclidean, keep_nearest_manhattan
 
 _QUERIES = 256  # queries a block
@@ -68,31 +71,18 @@ class NeighborIndex:
         Raises:
             ValueError: if the distance (Euclidean: its square) of a query from its k nearest overflows float64.
         """
-        distance = np.full((len(queries), k), np.inf)
-        index = np.full((len(queries), k), np.iinfo(np.int64).max)
-        step = min(_QUERIES, max(16, -(-len(queries) // n_threads)))
-        starts = range(0, len(queries), step)
         fill = self._fill_euclidean if self.metric == "euclidean" else self._fill_manhattan
 
-        def work(start: int) -> None:
-            rows = slice(start, start + step)
-            fill(np.ascontiguousarray(queries[rows]), distance[rows], index[rows])
-            order = np.lexsort((index[rows], distance[rows]), axis=-1)
-            index[rows] = np.take_along_axis(index[rows], order, axis=1)
-            distance[rows] = np.take_along_axis(distance[rows], order, axis=1)
+        def work(rows: slice, distance: NDArray, index: NDArray) -> None:
+            fill(np.ascontiguousarray(queries[rows]), distance, index)
 
-        with one_thread(when=len(queries) > 1):
-            if n_threads == 1 or len(starts) == 1:
-                for start in starts:
-                    work(start)
-            else:
-                with ThreadPoolExecutor(n_threads) as pool:
-                    list(pool.map(work, starts))
+        distance, index = search_by_blocks(work, len(queries), k, n_threads)
         if not np.isfinite(distance).all():
             raise ValueError("X: distances to the training rows overflow float64 (entries beyond 1e153): rescale X")
         return (np.sqrt(distance) if self.metric == "euclidean" else distance), index
 
-    def _fill_euclidean(self, queries: NDArray, distance: NDArray, index: NDArray) -> None:
+    def screens(self, queries: NDArray) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float64]]]:
+        """Of each block of points its first, and what `keep_nearest_euclidean` calls screen and offset."""
         n, p = self.points.shape
         x = (queries - self.centre) / self.scale
         far = np.abs(x).max(axis=1) > _FAR
@@ -112,7 +102,45 @@ class NeighborIndex:
             # below (|x| + |y|)^2; eight times that also covers the rounding of x, y, |y|^2 and the limit itself.
             slack = 4 * (p + 8) * np.finfo(np.float32).eps * (np.sqrt(square) + self.radius[block]) ** 2 + 1e-30
             offset[:, 1] = np.where(far, np.inf, slack - square)
-            keep_nearest_euclidean(out, first, queries, self.points, offset, distance, index)
+            yield first, out, offset
+
+    def _fill_euclidean(self, queries: NDArray, distance: NDArray, index: NDArray) -> None:
+        for first, screen, offset in self.screens(queries):
+            keep_nearest_euclidean(screen, first, queries, self.points, offset, distance, index)
 
     def _fill_manhattan(self, queries: NDArray, distance: NDArray, index: NDArray) -> None:
         keep_nearest_manhattan(queries, self.columns, np.empty(_TILE), distance, index)
+
+
+def search_by_blocks(
+    fill: Callable[[slice, NDArray, NDArray], None], n_queries: int, k: int, n_threads: int, block: int = _QUERIES
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Distances and indices (queries, k), in order, of the heaps that `fill` fills for a block of queries at a time.
+
+    Args:
+        fill: called with a slice of queries and with their heaps of distances and of indices, infinite at first.
+        n_queries: queries, of which each is answered by itself, whatever the block.
+        k: neighbours.
+        n_threads: blocks at a time, >= 1.
+        block: queries of a block at most.
+    """
+    distance = np.full((n_queries, k), np.inf)
+    index = np.full((n_queries, k), np.iinfo(np.int64).max)
+    step = min(block, max(16, -(-n_queries // n_threads)))
+    starts = range(0, n_queries, step)
+
+    def work(start: int) -> None:
+        rows = slice(start, start + step)
+        fill(rows, distance[rows], index[rows])
+        order = np.lexsort((index[rows], distance[rows]), axis=-1)
+        index[rows] = np.take_along_axis(index[rows], order, axis=1)
+        distance[rows] = np.take_along_axis(distance[rows], order, axis=1)
+
+    with announced() if n_queries > 1 else nullcontext(), one_thread(when=n_queries > 1):
+        if n_threads == 1 or len(starts) == 1:
+            for start in starts:
+                work(start)
+        else:
+            with ThreadPoolExecutor(n_threads) as pool:
+                list(pool.map(work, starts))
+    return distance, index

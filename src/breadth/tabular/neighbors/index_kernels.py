@@ -93,3 +93,59 @@ def keep_nearest_manhattan(queries, columns, total, heap_distance, heap_index):
             for j in range(size):
                 if total[j] < distance[0]:
                     _replace_worst(distance, index, total[j], start + j)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _cosine_distance(product, square_x, square_y):
+    """1 - x.y / (|x| |y|), in [0, 2]; 1 if a row is 0. The root of s times s is s, so a row is at 0 from its copies."""
+    squares = square_x * square_y
+    return min(max(1.0 - product / np.sqrt(squares), 0.0), 2.0) if squares > 0 else 1.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def keep_nearest_cosine(screen, first, queries, points, square, squares, offset, heap_distance, heap_index):
+    """As `keep_nearest_euclidean`, for cosine distances: screened are the differences of rows of length 1.
+
+    queries (q, p), points (n, p): rows of any length; square (q,), squares (n,): |x|^2 of each, summed in order.
+    """
+    m = screen.shape[1]
+    p = points.shape[1]
+    for i in range(screen.shape[0]):
+        distance = heap_distance[i]
+        index = heap_index[i]
+        limit = np.float32(offset[i, 0] * distance[0] + offset[i, 1])
+        for start in range(0, m, _CHUNK):
+            stop = min(start + _CHUNK, m)
+            below = 0
+            for j in range(start, stop):
+                below |= screen[i, j] <= limit
+            if below == 0:
+                continue
+            for j in range(start, stop):
+                if screen[i, j] <= limit:
+                    product = 0.0
+                    for f in range(p):
+                        product += queries[i, f] * points[first + j, f]
+                    d = _cosine_distance(product, square[i], squares[first + j])
+                    if d < distance[0]:
+                        _replace_worst(distance, index, d, first + j)
+                        limit = np.float32(offset[i, 0] * distance[0] + offset[i, 1])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def keep_smallest(values, heap_distance, heap_index):
+    """Fill each query's heap with the smallest of its distances, values (q, n)."""
+    n = values.shape[1]
+    for i in range(values.shape[0]):
+        distance = heap_distance[i]
+        index = heap_index[i]
+        for start in range(0, n, _CHUNK):
+            stop = min(start + _CHUNK, n)
+            below = 0
+            for j in range(start, stop):
+                below |= values[i, j] < distance[0]
+            if below == 0:
+                continue
+            for j in range(start, stop):
+                if values[i, j] < distance[0]:
+                    _replace_worst(distance, index, values[i, j], j)
