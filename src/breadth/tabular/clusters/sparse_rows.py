@@ -63,12 +63,11 @@ def shares(starts: NDArray[np.uint64], each: int, every: int) -> list[tuple[int,
 def nearest_of_sparse(X: Any, centres: NDArray, n_threads: int) -> NDArray[np.int32]:
     """Index of each row's nearest centre, of equally near ones the first: X CSR (n, p), centres (k, p)."""
     rows, columns = compressed(X), np.ascontiguousarray(centres.T)
-    length = np.einsum("fj,fj->j", columns, columns, dtype=np.float64)
-    half_square = (0.5 * length).astype(columns.dtype)
+    half_square = 0.5 * np.einsum("ij,ij->i", centres, centres)
     labels = np.empty(X.shape[0], dtype=np.int32)
     with announced(), one_thread(), pooled(n_threads) as pool:
         parts = shares(rows.starts, columns.shape[1], columns.shape[1])
-        list(pool(lambda part: assign_sparse(*rows, *part, columns, half_square, labels), parts))
+        list(pool(lambda part: assign_sparse(*rows, part[0], part[1], columns, half_square, labels), parts))
     return labels
 
 
@@ -88,7 +87,7 @@ def all_squares_of_sparse(X: Any, centres: NDArray, n_threads: int) -> NDArray[n
     with announced(), pooled(n_threads) as pool:
         squares(centres, length)
         parts = shares(rows.starts, len(centres), len(centres))
-        list(pool(lambda part: squares_from_all(*rows, *part, columns, length, out), parts))
+        list(pool(lambda part: squares_from_all(*rows, part[0], part[1], columns, length, out), parts))
     return out
 
 
