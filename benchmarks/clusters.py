@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from benchmarks.harness import OURS, Row, Section, Setup, Times, interleave, ratio_rows
@@ -19,6 +20,16 @@ def grouped(n: int, p: int, k: int, rng: np.random.Generator) -> NDArray:
     return rng.normal(size=(k, p))[rng.integers(k, size=n)] * 2 + rng.normal(size=(n, p))
 
 
+def word_counts(n: int, p: int, words: int, rng: np.random.Generator) -> Any:
+    """Rows like TF-IDF, of length 1: words drawn by Zipf's law, and the logarithm of how rare each is."""
+    law = np.cumsum(1 / np.arange(1, p + 1))
+    column = np.searchsorted(law / law[-1], rng.random(n * words))
+    X = sp.csr_matrix((np.ones(n * words), (np.repeat(np.arange(n), words), np.minimum(column, p - 1))), shape=(n, p))
+    X.sum_duplicates()
+    X.data *= np.log((1 + n) / (1 + np.bincount(X.indices, minlength=p)))[X.indices] + 1
+    return sp.csr_matrix(sp.diags(1 / np.sqrt(np.asarray(X.power(2).sum(axis=1)).ravel())) @ X)
+
+
 def cluster_rows(setup: Setup, raw: Times) -> list[Row]:
     import sklearn.cluster
 
@@ -26,13 +37,17 @@ def cluster_rows(setup: Setup, raw: Times) -> list[Row]:
 
     rng = np.random.default_rng(0)
     n, m = setup.size(100_000, 3000), setup.size(50_000, 3000)
-    cases = (
-        ("groups", grouped(n, 32, 64, rng).astype(np.float32), 64, 0.8),
-        ("no groups", rng.normal(size=(m, 64)).astype(np.float32), 100, 1.15),
+    grouped_rows, plain_rows = grouped(n, 32, 64, rng).astype(np.float32), rng.normal(size=(m, 64)).astype(np.float32)
+    words = word_counts(setup.size(20_000, 1000), setup.size(10_000, 500), 65, rng)
+    cases: tuple[tuple[str, Any, int, float], ...] = (
+        ("groups", grouped_rows, 64, 0.8),
+        ("no groups", plain_rows, 100, 1.15),
+        ("sparse like TF-IDF", words, 100, 0.8),
     )
     rows: list[Row] = []
     for name, X, k, bar in cases:
-        start = X[rng.choice(len(X), k, replace=False)]
+        start = X[rng.choice(X.shape[0], k, replace=False)]
+        start = start.toarray() if sp.issparse(start) else start
         settings: dict[str, Any] = {"init": start, "n_init": 1, "tol": 1e-4, "max_iter": setup.size(100, 10)}
         inertia: dict[str, float] = {}
 
@@ -49,7 +64,7 @@ def cluster_rows(setup: Setup, raw: Times) -> list[Row]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a smoke run does not converge
             times = interleave(contenders, lambda _: None, reps=setup.repetitions(3))
-        what = f"{name}, {len(X):,} × {X.shape[1]}, {k} clusters"
+        what = f"{name}, {X.shape[0]:,} × {X.shape[1]}, {k} clusters"
         times[BETTER] = min((times[peer] for peer in PEERS), key=np.median)
         rows += ratio_rows(what, times, {BETTER: bar, **dict.fromkeys(PEERS)}, raw)
         excess = inertia[OURS] / min(inertia[each] for each in PEERS.values()) - 1
@@ -61,7 +76,7 @@ SECTIONS = (
     Section(
         "clusters",
         "k-means",
-        "`fit` of float32 rows from the same centres, drawn among the rows, to tol 1e-4.",
+        "`fit` of float32 rows, or sparse float64 rows, from the same centres, drawn among the rows, to tol 1e-4.",
         cluster_rows,
     ),
 )

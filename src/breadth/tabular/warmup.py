@@ -67,6 +67,7 @@ def _fits(dtype: type) -> list[tuple[str, Callable[[], Any]]]:
         ("regression forest", fit(RandomForestRegressor(n_estimators=2), X, y)),
         ("nearest neighbours", lambda: KNeighborsClassifier().fit(X, two).predict(X)),
         ("k-means", lambda: KMeans(n_clusters=3, n_init=1).fit(X).predict(X)),
+        ("k-means, sparse", lambda: KMeans(n_clusters=3, n_init=1).fit(sp.csr_matrix(X)).transform(sp.csr_matrix(X))),
     ]
     for loss in ("squared_error", "absolute_error", "poisson"):
         target = np.abs(y)
@@ -102,6 +103,7 @@ def _others() -> list[tuple[str, Callable[[], Any]]]:
         ("logistic regression, L1", lambda: LogisticRegression("l1").fit(X, two)),
         ("k-means, bounds", lambda: KMeans(n_clusters=3, n_init=1, algorithm="hamerly").fit(X)),
         ("k-means, batches", lambda: MiniBatchKMeans(n_clusters=3).fit(X)),
+        ("k-means, batches, sparse", lambda: MiniBatchKMeans(n_clusters=3).fit(sp.csr_matrix(X))),
         ("mixture", lambda: GaussianMixture(2).fit(X)),
         ("mixture, diagonal", lambda: GaussianMixture(2, covariance_type="diag").fit(X)),
         ("neighbours by a tree", lambda: KNeighborsRegressor(algorithm="kd_tree").fit(X, y).predict(X)),

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from breadth.blas import granted_threads
 from breadth.compilation import announced
-from breadth.tabular.clusters.kmeans import nearest_centres
+from breadth.tabular.clusters.lloyd import nearest_centres
 from breadth.vector import store
 from breadth.vector.filters import Value
 from breadth.vector.index import (

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from breadth.tabular.clusters.kmeans import KMeans, nearest_centres
+from breadth.tabular.clusters.kmeans import KMeans
+from breadth.tabular.clusters.lloyd import nearest_centres
 
 _CODEWORDS = 256  # what a byte can name
 _ITERATIONS = 15

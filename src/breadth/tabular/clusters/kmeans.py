@@ -7,14 +7,27 @@ from collections.abc import Callable
 from typing import Any, Literal, Self
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from breadth.blas import one_thread, threads_for
-from breadth.tabular.clusters.lloyd import Algorithm, from_own, lloyd, nearest_centres
+from breadth.tabular.clusters.kmeans_start import draw_seeds
+from breadth.tabular.clusters.lloyd import Algorithm, LloydRun, lloyd
+from breadth.tabular.clusters.lloyd_sparse import lloyd_sparse
+from breadth.tabular.clusters.rows import (
+    centred,
+    dense,
+    distances,
+    inertia_of,
+    mean_variance,
+    nearest,
+    own_mean,
+    validated,
+)
 
 
 class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -46,17 +59,18 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         n_iter_: iterations of the run that stayed.
 
     Raises:
-        ValueError: if X is sparse, holds NaN or infinity, or has fewer than k rows; or a parameter is not among those
+        ValueError: if X holds NaN or infinity, or has fewer than k rows; or a parameter is not among those
             above.
 
     Cost: an iteration takes 2 n k p operations in matrix products, in the dtype of X (float32 or float64); memory
-        one copy of X, and 16 k p numbers.
+        one copy of X, and 16 k p numbers. Of sparse rows: 2 k operations for each entry and a few for each of the
+        centres, which alone are dense; memory one copy of X, and 3 k p numbers.
     Deviations:
         1. float32 rows are summed in float64.
         2. A centre that loses all its rows moves to the row farthest from its own centre, as in scikit-learn; of
            equally far rows the first. Where no row is away from its centre, it stays.
-        3. Hamerly's bounds, one a row, stand in for Elkan's, k a row; there is no sparse input (give `X.toarray()`,
-           or reduce by TruncatedSVD).
+        3. Hamerly's bounds, one a row, stand in for Elkan's, k a row. Sparse rows are always compared with every
+           centre. They are not centred, so that theirs are distances to about 1e-16 |x|^2.
     References: Lloyd 1982, IEEE Trans. Information Theory 28(2), section III; Arthur & Vassilvitskii 2007, SODA,
         section 2.2 (k-means++) and 5 (its greedy variant); Hamerly 2010, SIAM Data Mining, algorithm 1.
     Peer: sklearn.cluster.KMeans from the same centres, and from the same random_state, float64, 1e-12 (A).
@@ -100,32 +114,24 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         Returns:
             The fitted estimator.
         """
-        given: Any = validate_data(self, X, dtype=[np.float64, np.float32], order="C")
+        given = validated(self, X)
         self._check(given)
         weight = _check_sample_weight(sample_weight, given, dtype=given.dtype, ensure_non_negative=True)
-        mean = given.mean(axis=0, dtype=np.float64).astype(given.dtype)
-        rows = given - mean  # |x - c|^2 comes from products: less of it cancels near the mean
+        mean = own_mean(given)
+        rows = centred(given, mean)  # |x - c|^2 comes from products: less of it cancels near the mean
         random = check_random_state(self.random_state)
-        tolerance = self.tol * float(np.var(rows, axis=0, dtype=np.float64).mean())
+        tolerance = self.tol * mean_variance(rows)
         best = None
         n_threads = self._n_threads()  # before BLAS is held to one
         with one_thread():
             for _ in range(self._n_starts()):
                 if isinstance(self.init, str):
-                    start = rows[draw_seeds(rows, weight, self.n_clusters, self.init, random)]
+                    start = dense(rows, draw_seeds(rows, weight, self.n_clusters, self.init, random, n_threads))
                 elif callable(self.init):
                     start = self._centres(self.init(given, self.n_clusters, random_state=random), given) - mean
                 else:
                     start = self._centres(self.init, given) - mean
-                run = lloyd(
-                    rows,
-                    start,
-                    weight=weight,
-                    max_iter=self.max_iter,
-                    tol=tolerance,
-                    algorithm="hamerly" if self.algorithm == "elkan" else self.algorithm,
-                    n_threads=n_threads,
-                )
+                run = self._run(rows, start, weight, tolerance, n_threads)
                 if best is None or run.inertia < best.inertia:
                     best = run
         assert best is not None
@@ -141,7 +147,20 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             )
         return self
 
-    def _check(self, X: NDArray) -> None:
+    def _run(self, rows: Any, start: NDArray, weight: NDArray, tol: float, n_threads: int) -> LloydRun:
+        if sp.issparse(rows):
+            return lloyd_sparse(rows, start, weight=weight, max_iter=self.max_iter, tol=tol, n_threads=n_threads)
+        return lloyd(
+            rows,
+            start,
+            weight=weight,
+            max_iter=self.max_iter,
+            tol=tol,
+            algorithm="hamerly" if self.algorithm == "elkan" else self.algorithm,
+            n_threads=n_threads,
+        )
+
+    def _check(self, X: Any) -> None:
         for name, value in (("n_clusters", self.n_clusters), ("max_iter", self.max_iter), ("n_init", self.n_init)):
             if name == "n_init" and isinstance(value, str):
                 if value != "auto":
@@ -152,8 +171,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if not self.tol >= 0:
             raise ValueError(f"tol must be >= 0, got {self.tol}")
-        if self.n_clusters > len(X):
-            raise ValueError(f"n_clusters must be at most n_samples = {len(X)}, got {self.n_clusters}")
+        if self.n_clusters > X.shape[0]:
+            raise ValueError(f"n_clusters must be at most n_samples = {X.shape[0]}, got {self.n_clusters}")
         if self.algorithm not in ("auto", "lloyd", "hamerly", "elkan"):
             raise ValueError(f"algorithm must be 'auto', 'lloyd', 'hamerly' or 'elkan', got {self.algorithm!r}")
         if isinstance(self.init, str):
@@ -171,9 +190,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             return int(self.n_init)
         return 1 if isinstance(self.init, str) and self.init == "k-means++" else 10
 
-    def _centres(self, given: ArrayLike, X: NDArray) -> NDArray:
-        """Centres to start from, of X's dtype, after a check."""
-        centres = np.asarray(given, dtype=X.dtype)
+    def _centres(self, given: Any, X: Any) -> NDArray:
+        """Centres to start from, dense and of X's dtype, after a check."""
+        centres = np.asarray(given.toarray() if sp.issparse(given) else given, dtype=X.dtype)
         if centres.shape != (self.n_clusters, X.shape[1]):
             raise ValueError(f"init must have shape {(self.n_clusters, X.shape[1])}, got {centres.shape}")
         if not np.isfinite(centres).all():
@@ -186,62 +205,26 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
     def predict(self, X: ArrayLike) -> NDArray[np.int32]:
         """Label of the nearest centre, of equally near ones the first, shape (rows,)."""
         check_is_fitted(self)
-        rows = self._validated(X)
-        mean = self.cluster_centers_.mean(axis=0, dtype=np.float64)
-        centres = (self.cluster_centers_ - mean).astype(rows.dtype)
-        return nearest_centres(rows - mean.astype(rows.dtype), centres, n_threads=self._n_threads())
+        return self._labels(validated(self, X, reset=False))
+
+    def _labels(self, rows: Any) -> NDArray[np.int32]:
+        at = np.zeros(rows.shape[1]) if sp.issparse(rows) else self.cluster_centers_.mean(axis=0, dtype=np.float64)
+        centres = (self.cluster_centers_ - at).astype(rows.dtype)
+        return nearest(centred(rows, at.astype(rows.dtype)), centres, n_threads=self._n_threads())
 
     def transform(self, X: ArrayLike) -> NDArray:
         """Distance from each centre, shape (rows, k)."""
         check_is_fitted(self)
-        rows = self._validated(X)
-        out = np.empty((len(rows), self.n_clusters))
-        first = np.zeros(len(rows), dtype=np.int32)
-        for j in range(self.n_clusters):
-            out[:, j] = from_own(rows, self.cluster_centers_[j : j + 1], first)
-        return np.sqrt(out).astype(rows.dtype, copy=False)
+        return distances(validated(self, X, reset=False), self.cluster_centers_, n_threads=self._n_threads())
 
     def score(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> float:
         """Minus the sum of w_i |x_i - c|^2, c the nearest centre of each row."""
-        labels = self.predict(X)
-        rows = self._validated(X)
+        check_is_fitted(self)
+        rows = validated(self, X, reset=False)
         weight = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
-        return -float(from_own(rows, self.cluster_centers_, labels) @ weight)
+        return -inertia_of(rows, self.cluster_centers_, self._labels(rows), weight)
 
-    def _validated(self, X: ArrayLike) -> Any:
-        return validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
-
-
-def draw_seeds(
-    rows: NDArray, weight: NDArray, k: int, init: object, random: np.random.RandomState
-) -> NDArray[np.int64]:
-    """Rows to start from, by index, shape (k,)."""
-    n = len(rows)
-    share = weight / weight.sum()
-    if init == "random":
-        return random.choice(n, size=k, replace=False, p=share)
-    square = np.einsum("ij,ij->i", rows, rows)
-    chosen = np.empty(k, dtype=np.int64)
-    chosen[0] = random.choice(n, p=share)
-    nearest = _squares_from(rows, square, chosen[:1])[0]
-    potential = nearest @ weight
-    for c in range(1, k):
-        drawn = random.uniform(size=2 + int(np.log(k))) * potential
-        candidates = np.searchsorted(np.cumsum(weight * nearest, dtype=np.float64), drawn)
-        candidates = np.minimum(candidates, n - 1)  # the potential and the sum's last entry may differ by rounding
-        closer = np.minimum(nearest, _squares_from(rows, square, candidates))
-        potentials = closer @ weight
-        best = int(potentials.argmin())
-        potential, nearest, chosen[c] = potentials[best], closer[best], candidates[best]
-    return chosen
-
-
-def _squares_from(rows: NDArray, square: NDArray, which: NDArray[np.int64]) -> NDArray:
-    """|x_i - x_j|^2 for j in `which`, shape (which, n)."""
-    squares = rows[which] @ rows.T
-    squares *= -2
-    squares += square[which, None]
-    squares += square
-    np.maximum(squares, 0, out=squares)
-    squares[np.arange(len(which)), which] = 0
-    return squares
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

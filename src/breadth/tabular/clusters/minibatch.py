@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Self
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from breadth.blas import one_thread, threads_for
 from breadth.compilation import announced
-from breadth.tabular.clusters.kmeans import draw_seeds
 from breadth.tabular.clusters.kmeans_kernels import assign_and_sum
-from breadth.tabular.clusters.lloyd import from_own, half_squares, nearest_centres
+from breadth.tabular.clusters.kmeans_start import draw_seeds
+from breadth.tabular.clusters.lloyd import half_squares
+from breadth.tabular.clusters.rows import (
+    centred,
+    dense,
+    distances,
+    inertia_of,
+    mean_variance,
+    nearest,
+    own_mean,
+    validated,
+)
+from breadth.tabular.clusters.sparse_kernels import add_sparse
+from breadth.tabular.clusters.sparse_rows import compressed
 
 
 class MiniBatchKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -24,15 +38,18 @@ class MiniBatchKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
 
     Args:
         n_clusters: k, in [1, rows].
-        init: "k-means++", "random" (rows), or centres of shape (k, features).
+        init: "k-means++", "random" (rows), centres of shape (k, features), or a function of (init_size rows, k,
+            random_state=) that returns them.
         max_iter: times that as many rows as there are may be drawn, >= 1.
         batch_size: rows of a batch, >= 1.
+        verbose: not read; present so that calls written for scikit-learn run.
         compute_labels: label the training rows after the fit.
         random_state: None, an integer or a RandomState.
         tol: stop when the squared shift of all centres is at most tol times the mean variance of a feature; 0: never.
         max_no_improvement: stop after this many batches without a lower smoothed inertia; None: never.
         init_size: rows that seeds are drawn from; None is 3 batches, or 3 k where that is less than k.
-        n_init: seedings, of which that with the least inertia on init_size rows stays; "auto" is 1 (3 with "random").
+        n_init: seedings, of which that with the least inertia on init_size rows stays; "auto" is 1, and 3 with
+            "random" or a function.
         reassignment_ratio: a centre with less than this share of the rows of the largest moves to a random row, >= 0.
         n_jobs: threads of labelling, >= 1, or -1 for every core; None means as many as BLAS has been granted.
 
@@ -43,12 +60,14 @@ class MiniBatchKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         n_iter_, n_steps_: rows drawn, as a multiple of the training rows rounded up, and batches.
 
     Raises:
-        ValueError: if X is sparse, holds NaN or infinity, or has fewer than k rows; or a parameter is out of range.
+        ValueError: if X holds NaN or infinity, or has fewer than k rows; or a parameter is out of range.
 
-    Cost: a batch of b rows takes 2 b k p operations; memory one copy of X.
+    Cost: a batch of b rows takes 2 b k p operations, of sparse rows 2 k for each entry and a few for each of the
+        centres; memory one copy of X if it is dense, and 4 k p numbers.
     Deviations:
-        1. Rows are summed in float64 and compared at X's mean (of the first batch, in `partial_fit`).
-        2. No sparse input, no `verbose`; an init_size below k is an error.
+        1. Rows are summed in float64 and compared at X's mean (of the first batch, in `partial_fit`); sparse rows are
+            not centred.
+        2. An init_size below k is an error.
     References: Sculley 2010, WWW, algorithm 1; scikit-learn's reassignment of small clusters.
     Peer: sklearn.cluster.MiniBatchKMeans from the same random_state, float64, 1e-10 (A).
     In production: use it beyond some 1e6 rows, or for streams; `KMeans` ends with less inertia.
@@ -58,9 +77,10 @@ class MiniBatchKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         self,
         n_clusters: int = 8,
         *,
-        init: Literal["k-means++", "random"] | ArrayLike = "k-means++",
+        init: Literal["k-means++", "random"] | ArrayLike | Callable[..., ArrayLike] = "k-means++",
         max_iter: int = 100,
         batch_size: int = 1024,
+        verbose: int = 0,
         compute_labels: bool = True,
         random_state: int | np.random.RandomState | None = None,
         tol: float = 0.0,
@@ -74,6 +94,7 @@ class MiniBatchKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         self.init = init
         self.max_iter = max_iter
         self.batch_size = batch_size
+        self.verbose = verbose
         self.compute_labels = compute_labels
         self.random_state = random_state
         self.tol = tol
@@ -94,20 +115,20 @@ class MiniBatchKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         Returns:
             The fitted estimator.
         """
-        given: Any = validate_data(self, X, dtype=[np.float64, np.float32], order="C")
+        given = validated(self, X)
         self._check(given)
         weight = _check_sample_weight(sample_weight, given, dtype=given.dtype, ensure_non_negative=True)
-        n = len(given)
+        n = given.shape[0]
         batch = min(self.batch_size, n)
         random = check_random_state(self.random_state)
-        self._offset = given.mean(axis=0, dtype=np.float64).astype(given.dtype)
-        rows = given - self._offset
+        self._offset = own_mean(given)
+        rows = centred(given, self._offset)
         with announced(), one_thread():
-            self._centres = self._seeded(rows, weight, random, batch)
+            self._centres = self._seeded(given, rows, weight, random)
             self._counts, self._since = np.zeros(self.n_clusters), 0
             share = np.cumsum(weight / weight.sum())
             share /= share[-1]
-            tolerance = self.tol * float(np.var(rows, axis=0, dtype=np.float64).mean())
+            tolerance = self.tol * mean_variance(rows) if self.tol else 0.0
             smooth, least, idle, step = np.nan, np.inf, 0, 0
             alpha = min(1.0, 2.0 * batch / (n + 1))
             ones = np.ones(batch, rows.dtype)
@@ -126,8 +147,8 @@ class MiniBatchKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         self.n_steps_, self.n_iter_ = step, int(np.ceil(step * batch / n))
         self._publish()
         if self.compute_labels:
-            self.labels_ = nearest_centres(rows, self._centres, n_threads=threads_for(self.n_jobs))
-            self.inertia_ = float(from_own(rows, self._centres, self.labels_) @ weight.astype(np.float64))
+            self.labels_ = nearest(rows, self._centres, n_threads=threads_for(self.n_jobs))
+            self.inertia_ = inertia_of(rows, self._centres, self.labels_, weight)
         else:
             self.inertia_ = float(smooth * weight.sum())
         return self
@@ -144,24 +165,26 @@ class MiniBatchKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
             The estimator.
         """
         first = not hasattr(self, "cluster_centers_")
-        given: Any = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=first)
+        given = validated(self, X, reset=first)
         weight = _check_sample_weight(sample_weight, given, dtype=given.dtype, ensure_non_negative=True)
         if first:
             self._check(given)
             self._random = check_random_state(self.random_state)
-            self._offset = given.mean(axis=0, dtype=np.float64).astype(given.dtype)
+            self._offset = own_mean(given)
             self.n_steps_, self._since, self._counts = 0, 0, np.zeros(self.n_clusters)
         elif not hasattr(self, "_random"):
             self._random = check_random_state(self.random_state)
-        rows = (given - self._offset).astype(given.dtype)
+        if not first and sp.issparse(given) and self._offset.any():  # the first rows were dense
+            self._centres, self._offset = self.cluster_centers_, np.zeros_like(self._offset)
+        rows = centred(given, self._offset)
         with announced(), one_thread():
             if first:
-                self._centres = self._seeded(rows, weight, self._random, len(rows), alone=True)
+                self._centres = self._seeded(given, rows, weight, self._random, alone=True)
             self._centres = self._centres.astype(rows.dtype)
-            self.inertia_ = self._step(rows, weight, len(rows), self._random)
+            self.inertia_ = self._step(rows, weight, rows.shape[0], self._random)
         if self.compute_labels:
-            self.labels_ = nearest_centres(rows, self._centres, n_threads=threads_for(self.n_jobs))
-            self.inertia_ = float(from_own(rows, self._centres, self.labels_) @ weight.astype(np.float64))
+            self.labels_ = nearest(rows, self._centres, n_threads=threads_for(self.n_jobs))
+            self.inertia_ = inertia_of(rows, self._centres, self.labels_, weight)
         self.n_steps_ += 1
         self._publish()
         return self
@@ -170,12 +193,18 @@ class MiniBatchKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         self.cluster_centers_ = self._centres + self._offset.astype(self._centres.dtype)
         self._n_features_out = self.n_clusters
 
-    def _step(self, rows: NDArray, weight: NDArray, batch: int, random: np.random.RandomState) -> float:
+    def _step(self, rows: Any, weight: NDArray, batch: int, random: np.random.RandomState) -> float:
         """Move the centres by one batch; its inertia before the move."""
         k, p = self._centres.shape
-        labels, total, mass = np.empty(len(rows), np.int32), np.zeros((k, p)), np.zeros(k)
-        assign_and_sum(rows, weight, self._centres, half_squares(self._centres), labels, total, mass)
-        inertia = float(from_own(rows, self._centres, labels) @ weight.astype(np.float64))
+        n = rows.shape[0]
+        total, mass = np.zeros((k, p)), np.zeros(k)
+        if sp.issparse(rows):
+            labels = nearest(rows, self._centres)
+            add_sparse(*compressed(rows), weight, labels, total, mass)
+        else:
+            labels = np.empty(n, np.int32)
+            assign_and_sum(rows, weight, self._centres, half_squares(self._centres), labels, total, mass)
+        inertia = inertia_of(rows, self._centres, labels, weight)
         self._since += batch
         moves_small = bool((self._counts == 0).any()) or self._since >= 10 * k
         if moves_small:
@@ -186,42 +215,52 @@ class MiniBatchKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         self._counts = grown
         if moves_small and self.reassignment_ratio > 0:
             small = grown < self.reassignment_ratio * grown.max()
-            if small.sum() > 0.5 * len(rows):
-                small[np.argsort(grown)[int(0.5 * len(rows)) :]] = False
+            if small.sum() > 0.5 * n:
+                small[np.argsort(grown)[int(0.5 * n) :]] = False
             if small.any():
-                moved[small] = rows[random.choice(len(rows), replace=False, size=int(small.sum()))]
+                moved[small] = dense(rows, random.choice(n, replace=False, size=int(small.sum())))
                 self._counts[small] = grown[~small].min()
         self._centres = moved
         return inertia
 
     def _seeded(
-        self, rows: NDArray, weight: NDArray, random: np.random.RandomState, batch: int, alone: bool = False
+        self, given: Any, rows: Any, weight: NDArray, random: np.random.RandomState, alone: bool = False
     ) -> NDArray:
-        """Centres to start from; `alone`: one seeding, which needs no rows to judge it by."""
-        n, k = len(rows), self.n_clusters
+        """Centres to start from, as `rows`, which are `given` centred; `alone`: one seeding, which no rows judge."""
+        n, k = rows.shape[0], self.n_clusters
         size = self.init_size
         if size is None:
             size = 3 * min(self.batch_size, n)
             size = 3 * k if size < k else size
         size = min(size, n)
         judges = None if alone else random.randint(0, n, size)
-        if not isinstance(self.init, str):
-            return (np.asarray(self.init, dtype=rows.dtype) - self._offset).astype(rows.dtype)
-        n_init = self.n_init if self.n_init != "auto" else 3 if self.init == "random" else 1
+        of_words = isinstance(self.init, str)
+        n_init = 1 if alone or not (of_words or callable(self.init)) else self.n_init
         best, least = None, np.inf
-        for _ in range(1 if alone else n_init):
+        for _ in range(n_init if n_init != "auto" else 1 if self.init == "k-means++" else 3):
             among = random.randint(0, n, size) if size < n else np.arange(n)
-            centres = rows[among[draw_seeds(rows[among], weight[among], k, self.init, random)]]
+            if of_words:
+                drawn = rows[among] if size < n else rows
+                centres = dense(rows, among[draw_seeds(drawn, weight[among], k, self.init, random)])
+            else:
+                fixed = self.init(given[among], k, random_state=random) if callable(self.init) else self.init
+                centres = (self._checked(fixed, rows.shape[1]).astype(rows.dtype) - self._offset).astype(rows.dtype)
             if judges is None:
                 return centres
-            labels = nearest_centres(rows[judges], centres)
-            inertia = float(from_own(rows[judges], centres, labels) @ weight[judges].astype(np.float64))
+            labels = nearest(rows[judges], centres)
+            inertia = inertia_of(rows[judges], centres, labels, weight[judges])
             if best is None or inertia < least:
                 best, least = centres, inertia
         assert best is not None
         return best
 
-    def _check(self, X: NDArray) -> None:
+    def _checked(self, init: Any, p: int) -> NDArray[np.float64]:
+        centres = np.asarray(init.toarray() if sp.issparse(init) else init, dtype=np.float64)
+        if centres.shape != (self.n_clusters, p) or not np.isfinite(centres).all():
+            raise ValueError(f"init must be finite and of shape {(self.n_clusters, p)}, got {centres.shape}")
+        return centres
+
+    def _check(self, X: Any) -> None:
         least = {"n_clusters": 1, "max_iter": 1, "batch_size": 1, "n_init": 1, "init_size": self.n_clusters}
         for name, bound in (least | {"max_no_improvement": 0}).items():
             value = getattr(self, name)
@@ -234,34 +273,42 @@ class MiniBatchKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         for name in ("tol", "reassignment_ratio"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)!r}")
-        if self.n_clusters > len(X):
-            raise ValueError(f"n_clusters must be at most n_samples = {len(X)}, got {self.n_clusters}")
+        if self.n_clusters > X.shape[0]:
+            raise ValueError(f"n_clusters must be at most n_samples = {X.shape[0]}, got {self.n_clusters}")
         if isinstance(self.init, str):
             if self.init not in ("k-means++", "random"):
-                raise ValueError(f"init must be 'k-means++', 'random' or an array of centres, got {self.init!r}")
-            return
-        given = np.asarray(self.init, dtype=np.float64)
-        if given.shape != (self.n_clusters, X.shape[1]) or not np.isfinite(given).all():
-            raise ValueError(f"init must be finite and of shape {(self.n_clusters, X.shape[1])}, got {given.shape}")
+                raise ValueError(
+                    f"init must be 'k-means++', 'random', an array of centres or a function, got {self.init!r}"
+                )
+        elif not callable(self.init):
+            self._checked(self.init, X.shape[1])
 
     def predict(self, X: ArrayLike) -> NDArray[np.int32]:
         """Label of the nearest centre, of equally near ones the first, shape (rows,)."""
         check_is_fitted(self)
-        rows: Any = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
-        rows = (rows - self._offset.astype(rows.dtype)).astype(rows.dtype)
-        return nearest_centres(rows, self._centres.astype(rows.dtype), n_threads=threads_for(self.n_jobs))
+        return self._labels(validated(self, X, reset=False))
+
+    def _labels(self, rows: Any) -> NDArray[np.int32]:
+        if sp.issparse(rows):
+            centres = self.cluster_centers_
+        else:
+            rows, centres = centred(rows, self._offset.astype(rows.dtype)), self._centres
+        return nearest(rows, centres.astype(rows.dtype), n_threads=threads_for(self.n_jobs))
 
     def transform(self, X: ArrayLike) -> NDArray:
         """Distance from each centre, shape (rows, k)."""
         check_is_fitted(self)
-        rows: Any = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
-        first = np.zeros(len(rows), dtype=np.int32)
-        out = [from_own(rows, self.cluster_centers_[j : j + 1], first) for j in range(self.n_clusters)]
-        return np.sqrt(np.column_stack(out)).astype(rows.dtype, copy=False)
+        rows = validated(self, X, reset=False)
+        return distances(rows, self.cluster_centers_, n_threads=threads_for(self.n_jobs))
 
     def score(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> float:
         """Minus the sum of w_i |x_i - c|^2, c the nearest centre of each row."""
-        labels = self.predict(X)
-        rows: Any = validate_data(self, X, dtype=[np.float64, np.float32], order="C", reset=False)
+        check_is_fitted(self)
+        rows = validated(self, X, reset=False)
         weight = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
-        return -float(from_own(rows, self.cluster_centers_, labels) @ weight)
+        return -inertia_of(rows, self.cluster_centers_, self._labels(rows), weight)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

@@ -25,7 +25,8 @@ from breadth.stats.em_gaussian import (
     component_log_densities,
     segments,
 )
-from breadth.tabular.clusters.kmeans import KMeans, draw_seeds
+from breadth.tabular.clusters.kmeans import KMeans
+from breadth.tabular.clusters.kmeans_start import draw_seeds
 from breadth.tabular.clusters.mixture_start import checked_settings, given_covariances
 
 InitParams = Literal["kmeans", "k-means++", "random", "random_from_data"]
