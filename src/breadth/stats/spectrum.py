@@ -17,6 +17,7 @@ from breadth.stats.norms import norm
 Floats = NDArray[np.float64]
 _SWEEPS = 64  # of rotations kept before they turn the vectors
 _AHEAD = 8  # rounds by which one thread may be ahead of the other
+_SHARED = 192  # rows from which turning Z is worth a thread of its own
 _LARGE = 512  # rows from which products are worth the threads of BLAS, which spin for a while after
 
 
@@ -150,15 +151,16 @@ def _schur(a: Floats, max_sweeps: int, n_threads: int) -> tuple[Floats, Floats |
     turned: list[Future[None]] = []
     with ThreadPoolExecutor(1) as pool:  # rounds on H go ahead of what they do to Z
         for r in count():
-            if r >= _AHEAD:
+            if r >= _AHEAD and turned:
                 turned[r - _AHEAD].result()
             if not advance(H, R[r % _AHEAD], V, pairs, state, max_sweeps):
                 break
             _, _, at, size, first, stop, bulges = (int(v) for v in state)
             task = (slabs.reshape(len(slabs), -1), V[:size, :size].copy(), at, R[r % _AHEAD], first, stop, bulges)
-            turned.append(pool.submit(turn_slabs, *task))
-            if n_threads == 1:
-                turned[r].result()
+            if n_threads == 1 or n < _SHARED:
+                turn_slabs(*task)
+            else:
+                turned.append(pool.submit(turn_slabs, *task))
     if state[1] < 0:
         return H, None
     if turned:
