@@ -89,6 +89,17 @@ def test_sparse_rows_are_clustered_as_scikit_learn_does(n_clusters, init, weight
     assert_allclose(ours.score(X, sample_weight=weight), peer.score(X, sample_weight=weight), rtol=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_float32_sparse_rows_start_where_scikit_learns_do(seed):
+    X = documents(dtype=np.float32)
+    ours = KMeans(20, random_state=seed, max_iter=1).fit(X)
+    peer = sklearn.cluster.KMeans(20, random_state=seed, max_iter=1, n_init=1).fit(X)
+    assert ours.cluster_centers_.dtype == np.float32
+    assert_array_equal(ours.labels_, peer.labels_)
+    assert_allclose(ours.cluster_centers_, peer.cluster_centers_, rtol=1e-5, atol=1e-6)  # the peer sums in float32
+    assert_allclose(ours.inertia_, peer.inertia_, rtol=1e-5)
+
+
 def test_empty_clusters_of_sparse_rows_are_refilled_as_scikit_learn_does():
     X = documents()
     start = np.vstack([X[:3].toarray(), np.full((4, X.shape[1]), 1e3)])

@@ -110,8 +110,8 @@ class SquaresBetween:
         with announced():
             squares_sparse(self.rows.data, self.rows.starts, self.square)
 
-    def __call__(self, which: NDArray[np.int64]) -> NDArray[np.float64]:
-        """For j in `which`: shape (which, n)."""
+    def __call__(self, which: NDArray[np.int64]) -> NDArray:
+        """For j in `which`: shape (which, n), of X's dtype, in which scikit-learn draws seeds."""
         out = np.empty((len(which), len(self.square)))
         data, indices, starts = self.rows
 
@@ -121,4 +121,4 @@ class SquaresBetween:
 
         with announced(), pooled(self.n_threads) as pool:
             list(pool(work, range(len(which))))
-        return out
+        return out.astype(data.dtype, copy=False)
