@@ -41,7 +41,7 @@ def block(results: str) -> str:
         if not short
         else f"{met[0]} The page says which {short} {'is' if short == 1 else 'are'} not."
     )
-    return "\n".join([BEGIN, *lines, "", f"{told} It also says where a peer is faster.", END])
+    return "\n".join([BEGIN, *lines, "", f"{told} That page also says where a peer is faster.", END])
 
 
 def update(readme: Path, results: str) -> None:
