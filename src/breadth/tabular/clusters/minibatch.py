@@ -210,8 +210,11 @@ class MiniBatchKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         if moves_small:
             self._since = 0
         grown = self._counts + mass
-        moved = (self._centres * self._counts[:, None] + total) / np.where(grown > 0, grown, 1)[:, None]
-        moved = np.where(mass[:, None] > 0, moved, self._centres).astype(rows.dtype)
+        moved = self._centres * self._counts[:, None]  # in place from here: the centres of sparse rows are large
+        moved += total
+        moved /= np.where(grown > 0, grown, 1)[:, None]
+        moved[mass == 0] = self._centres[mass == 0]
+        moved = moved.astype(rows.dtype, copy=False)
         self._counts = grown
         if moves_small and self.reassignment_ratio > 0:
             small = grown < self.reassignment_ratio * grown.max()
