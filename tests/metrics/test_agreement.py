@@ -117,3 +117,10 @@ def test_agreement_is_at_most_one_and_blind_to_order_and_names(rows):
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_undefined_kappa_is_an_error_or_what_was_asked_for():
+    with pytest.raises(ValueError, match="replace_undefined_by"):
+        cohen_kappa_score([1, 1], [1, 1])
+    assert np.isnan(cohen_kappa_score([1, 1], [1, 1], replace_undefined_by=np.nan))
+    assert cohen_kappa_score([1, 1], [1, 1], replace_undefined_by=0) == 0.0

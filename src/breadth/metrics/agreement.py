@@ -23,6 +23,7 @@ def cohen_kappa_score(
     labels: ArrayLike | None = None,
     weights: Literal["linear", "quadratic"] | None = None,
     sample_weight: ArrayLike | None = None,
+    replace_undefined_by: float | None = None,
 ) -> float:
     """Agreement of two raters beyond chance: 1 - sum w_ij O_ij / sum w_ij E_ij, E_ij = n_i. n_.j / n.
 
@@ -32,16 +33,17 @@ def cohen_kappa_score(
         weights: what a disagreement weighs: None, 1; "linear", |i - j|; "quadratic", (i - j)^2, i and j being places
             in the order of labels.
         sample_weight: weights >= 0, shape (n,).
+        replace_undefined_by: what is returned where both raters gave one and the same label throughout, so that chance
+            is perfect agreement too; None makes that an error.
 
     Returns:
         Float <= 1; 0 for chance.
 
     Raises:
-        ValueError: if the columns are empty, differ in length or hold NaN, or both raters gave one and the same label
-            throughout, so that chance is perfect agreement too.
+        ValueError: if the columns are empty, differ in length or hold NaN, or kappa is not defined.
 
     Cost: O(n + k^2).
-    Deviations: scikit-learn answers NaN where it is not defined.
+    Deviations: scikit-learn answers NaN where it is not defined, and warns.
     References: Cohen 1960, Educational and Psychological Measurement 20; Cohen 1968 (weights).
     Peer: sklearn.metrics.cohen_kappa_score, 1e-12 (A).
     In production: for two raters and no missing labels; it falls where labels are unevenly spread, so print the
@@ -55,8 +57,13 @@ def cohen_kappa_score(
     apart = np.abs(np.subtract.outer(np.arange(k), np.arange(k))).astype(np.float64)
     w = (apart > 0).astype(np.float64) if weights is None else apart if weights == "linear" else apart**2
     chance = float((w * expected).sum())
+    if chance == 0 and replace_undefined_by is not None:
+        return float(replace_undefined_by)
     if chance == 0:
-        raise ValueError("kappa is not defined: y1 and y2 hold one and the same label throughout")
+        raise ValueError(
+            "kappa is not defined: y1 and y2 hold one and the same label throughout; give replace_undefined_by=nan, or "
+            "what it shall count as"
+        )
     return 1 - float((w * observed).sum()) / chance
 
 

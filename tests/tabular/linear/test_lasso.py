@@ -214,3 +214,10 @@ def test_bad_parameters_are_named(settings, said):
 def test_bad_parameters_of_paths_are_named(settings, said):
     with pytest.raises(ValueError, match=said):
         enet_path(*sample(), **settings)
+
+
+def test_path_takes_the_number_of_penalties_by_both_names_and_what_peers_are_given():
+    X, y = sample()
+    a, b = lasso_path(X, y, n_alphas=7, precompute=True, copy_X=False, verbose=0), lasso_path(X, y, alphas=7)
+    assert_array_equal(a[0], b[0])
+    assert_array_equal(a[1], b[1])

@@ -45,8 +45,13 @@ def enet_path(
     *,
     l1_ratio: float = 0.5,
     eps: float = 1e-3,
+    n_alphas: int | None = None,
     alphas: int | ArrayLike = 100,
+    precompute: object = "auto",
+    Xy: object = None,
+    copy_X: bool = True,
     coef_init: ArrayLike | None = None,
+    verbose: bool | int = False,
     return_n_iter: bool = False,
     positive: bool = False,
     sample_weight: ArrayLike | None = None,
@@ -63,7 +68,10 @@ def enet_path(
         y: targets, shape (rows,) or (rows, targets).
         l1_ratio: share of the absolute penalty, in [0, 1]; > 0 where alphas is a number.
         eps: smallest alpha over the largest, in (0, 1], where alphas is a number.
+        n_alphas: the number of alphas under its old name; None reads alphas.
         alphas: how many, from the least alpha at which all coefficients are 0 downwards in equal ratios; or values > 0.
+        precompute, Xy, copy_X, verbose: not read, because shapes decide and X is never written to; present so that
+            calls written for scikit-learn run.
         coef_init: coefficients to start from, shape (features,) or (targets, features).
         return_n_iter: return the numbers of sweeps too.
         positive: only coefficients >= 0.
@@ -84,9 +92,8 @@ def enet_path(
     Cost: dense and rows >= features: n p^2 once, then p operations a changed coefficient; otherwise two products with X
         for each working set, two or three an alpha, and products of the columns in working sets.
 
-    Deviations: `precompute`, `Xy`, `copy_X` and `verbose` are absent: shapes decide, and X is never written to.
-        Computes in float64. Weights of rows are taken; several targets take the largest alpha of all, each its own
-        lasso (scikit-learn's path for several targets is that of the group lasso).
+    Deviations: computes in float64. Weights of rows are taken; several targets take the largest alpha of all, each its
+        own lasso (scikit-learn's path for several targets is that of the group lasso).
 
     References: Friedman, Hastie & Tibshirani 2010, J. Stat. Software 33(1), eqs. 5 and 8 and section 2.5 (path);
         Tibshirani et al. 2012, J. R. Stat. Soc. B 74(2), eq. 5 (sequential strong rule); Massias, Gramfort & Salmon
@@ -102,7 +109,7 @@ def enet_path(
     weight = checked_weights(sample_weight, X)
     with announced():
         problem = LassoProblem(X, Y, weight, False, whole=whole_pays(X, path=True))
-        series = falling_series(problem, alphas, eps, l1_ratio, positive)
+        series = falling_series(problem, alphas if n_alphas is None else n_alphas, eps, l1_ratio, positive)
         coefs, gaps, sweeps = follow(problem, series, l1_ratio, positive, tol, max_iter, _start(coef_init, Y, X))
     if targets.ndim == 1:
         coefs, gaps, sweeps = coefs[0], gaps[0], sweeps[0]
