@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -271,3 +272,13 @@ def test_a_row_is_predicted_alike_alone_and_among_many_and_by_the_trained_weight
     assert {p.dtype for p in model.network_.parameters()} == {torch.float32}
     copy = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal((copy.predict_log_proba if make is MLPClassifier else copy.predict)(X), together)
+
+
+def test_predictions_in_many_threads_are_right_and_leave_the_network_as_it_is():
+    X, y = blobs(90)
+    model = MLPRegressor((50, 50), max_epochs=1, random_state=0).fit(X, y)
+    alone = model.predict(X)
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(model.predict, [X] * 300):
+            np.testing.assert_array_equal(found, alone)
+    assert {p.dtype for p in model.network_.parameters()} == {torch.float32}

@@ -172,3 +172,13 @@ def test_positive_slopes_of_wide_sparse_input_say_what_to_take():
     X = sp.random(20, 1001, density=0.01, random_state=0, format="csr")
     with pytest.raises(ValueError, match="ElasticNet"):
         LinearRegression(positive=True).fit(X, np.arange(20.0))
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_sparse_rows_with_unsorted_and_double_entries_stay_as_they_are(positive):
+    arrays = np.array([2.0, 1, 4, 1, 2, 9]), np.array([1, 0, 1, 0, 0, 1]), np.array([0, 2, 5, 6])
+    X = sp.csr_array(tuple(a.copy() for a in arrays), shape=(3, 2))
+    model = LinearRegression(positive=positive).fit(X, [1.0, 2.0, 4.0])
+    for kept, given in zip((X.data, X.indices, X.indptr), arrays, strict=True):
+        assert_array_equal(kept, given)
+    assert_allclose(model.coef_, LinearRegression(positive=positive).fit(X.toarray(), [1.0, 2.0, 4.0]).coef_, rtol=1e-9)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import nn
-from torch.func import functional_call
 
 from breadth.nn.estimators.training import make_optimizer, make_schedule, number, seeded, threads
 from breadth.nn.fit import Epoch, fit
@@ -139,9 +138,7 @@ class NetworkEstimator(BaseEstimator):
         if self._predicts_in_float64 and torch.device(self.device).type == "cpu":
             # float32 products of one row and of many differ in their last digits: a row must not depend on its batch
             dtype = torch.float64
-            state = self.network_.state_dict()
-            wide = {name: t.to(dtype) if t.is_floating_point() else t for name, t in state.items()}
-            network = partial(functional_call, self.network_, wide)
+            network = deepcopy(self.network_).to(dtype)  # the fitted one stays as it is, for other threads too
         with threads(self.n_threads), torch.inference_mode():
             parts = [
                 network(self._input(rows[start : start + ROWS], dtype)).cpu() for start in range(0, len(rows), ROWS)

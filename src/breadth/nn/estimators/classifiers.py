@@ -171,7 +171,7 @@ class MLPClassifier(NetworkClassifier):
         hidden_sizes: width of each hidden layer; empty is multinomial logistic regression.
         activation, norm, dropout, residual, init: of `MLP`.
         dtype: of training, "float32" or "float64". Predictions are float64 on a CPU, as scikit-learn's are, so that
-            a row's does not depend on the rows it is predicted with.
+            a row's depends on those it is predicted with by 1e-15 or so.
         the others: of `NetworkClassifier`.
 
     Attributes:

@@ -28,7 +28,7 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
         loss: "squared", "absolute", "huber" (delta 1 in units of the target's deviation), or a function of
             (output, target, reduction="none").
         dtype: of training, "float32" or "float64". Predictions are float64 on a CPU, as scikit-learn's are, so that
-            a row's does not depend on the rows it is predicted with.
+            a row's depends on those it is predicted with by 1e-15 or so.
         the others: of `NetworkClassifier`.
 
     Attributes:

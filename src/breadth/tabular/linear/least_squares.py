@@ -116,7 +116,9 @@ class LinearRegression(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 Y, sample_weight = Y[kept], sample_weight[kept]
         if sp.issparse(X):
             X = X.tocsr()
-            X.sum_duplicates()
+            if not X.has_canonical_format:
+                X = X.copy()  # the caller's own stays as it is
+                X.sum_duplicates()
 
         x_mean, y_mean = np.zeros(X.shape[1]), np.zeros(Y.shape[1])
         if self.fit_intercept:
