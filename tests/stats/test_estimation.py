@@ -186,3 +186,25 @@ def test_a_flat_likelihood_names_its_parameters_and_has_no_standard_errors():
     np.testing.assert_allclose(found.parameters[0] + found.parameters[2], x.mean(), atol=1e-6)
     with pytest.warns(UserWarning, match=r"flat along parameters \[1\]"):
         maximum_likelihood(lambda t: -0.5 * np.sum((x - t[0]) ** 2), [1.0, 2.0])
+
+
+@pytest.mark.parametrize("start", [0.1, 0.2, 0.3, 0.31, 0.5, 0.9])
+@pytest.mark.parametrize("apart", [0.0, 1e-2])
+def test_standard_errors_are_missing_from_every_start_or_from_none(start, apart):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=50)
+    Z = np.column_stack([x, 2 * x + apart * rng.normal(size=50)])  # one column twice, or nearly
+    y = x + rng.normal(size=50)
+    model = lambda t: -0.5 * np.sum((y - Z @ t) ** 2)  # noqa: E731
+    if apart:
+        errors = maximum_likelihood(model, [start, 0.3]).standard_errors
+        np.testing.assert_allclose(errors, np.sqrt(np.diag(np.linalg.inv(Z.T @ Z))), rtol=1e-3)  # condition 1e5
+    else:
+        with pytest.warns(UserWarning, match=r"flat along parameters \[0, 1\]"):
+            assert np.isnan(maximum_likelihood(model, [start, 0.3]).standard_errors).all()
+
+
+@pytest.mark.parametrize("start", [0.1, 0.3, 0.31, 0.9])
+def test_a_sum_of_parameters_does_not_tell_them_apart_from_any_start(start):
+    with pytest.warns(UserWarning, match=r"flat along parameters \[0, 1\]"):
+        maximum_likelihood(lambda t: -((t[0] + t[1] - 1) ** 2), [start, 0.3])

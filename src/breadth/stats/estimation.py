@@ -14,6 +14,7 @@ from scipy.stats import chi2
 from breadth.stats.free_parameters import Bound, Floats, FreeParameters
 
 LogDensity = Callable[[Floats], float]
+_LEAST_CURVATURE = 1e-11  # of parameters in units of their own errors: less is what differences leave of none
 
 
 class Estimate(NamedTuple):
@@ -22,7 +23,7 @@ class Estimate(NamedTuple):
     parameters: Floats  # (k,)
     log_density: float  # at the maximum
     information: Floats  # minus the Hessian there, (k, k)
-    covariance: Floats  # its inverse, (k, k); NaN where it is not positive definite
+    covariance: Floats  # its inverse, (k, k); NaN where that cannot be told
     standard_errors: Floats  # roots of the diagonal, (k,)
     n_evaluations: int
 
@@ -117,8 +118,8 @@ def maximum_likelihood(
 
     Returns:
         The maximum; `information` is minus the Hessian in the parameters given (not in u), so that
-        sqrt(diag(information^-1)) are standard errors; they are NaN, and a warning names the parameters, where it is
-        not positive definite.
+        sqrt(diag(information^-1)) are standard errors; they are NaN, and a warning names the parameters, where the
+        likelihood is flat up to its rounding.
 
     Raises:
         ValueError: if start is not (k,), not inside the bounds or without finite log-likelihood, or bounds are not k
@@ -176,7 +177,7 @@ def maximum_likelihood(
             "(is it bounded? scale parameters to order 1, start nearer, or give bounds)"
         )
     information = observed_information(log_likelihood, theta, bounds=bounds)
-    covariance = _inverse(information)
+    covariance = _inverse(information, _room_for_steps(theta, bounds), float(log_likelihood(theta)))
     errors = np.sqrt(np.diag(covariance))
     return Estimate(theta, float(log_likelihood(theta)), information, covariance, errors, count)
 
@@ -238,10 +239,7 @@ def observed_information(
     In production: use it as is; take `breadth.nn.calculus` where the log-likelihood is a torch function.
     """
     theta = _checked_start(log_likelihood, parameters)
-    room = np.full(theta.size, np.inf)
-    for i, (low, high) in enumerate(bounds or ()):
-        room[i] = min(theta[i] - (-np.inf if low is None else low), (np.inf if high is None else high) - theta[i])
-    return _hessian(lambda t: -float(log_likelihood(t)), theta, room=room)
+    return _hessian(lambda t: -float(log_likelihood(t)), theta, _room_for_steps(theta, bounds))
 
 
 def likelihood_ratio_test(null: float, alternative: float, *, df: int) -> LikelihoodRatio:
@@ -304,11 +302,17 @@ def _gradient(f: Callable[[Floats], float], u: Floats) -> Floats:
     return result
 
 
-def _hessian(f: Callable[[Floats], float], u: Floats, room: Floats | None = None) -> Floats:
+def _room_for_steps(theta: Floats, bounds: Sequence[Bound] | None) -> Floats:
+    """Steps of second differences, none of which leads to a bound."""
+    room = np.full(theta.size, np.inf)
+    for i, (low, high) in enumerate(bounds or ()):
+        room[i] = min(theta[i] - (-np.inf if low is None else low), (np.inf if high is None else high) - theta[i])
+    return np.minimum(_steps(theta, 1 / 6), room / 2.5)
+
+
+def _hessian(f: Callable[[Floats], float], u: Floats, h: Floats | None = None) -> Floats:
     """Central differences of fourth order, of what first differences along each pair of axes leave."""
-    h = _steps(u, 1 / 6)
-    if room is not None:
-        h = np.minimum(h, room / 2.5)
+    h = _steps(u, 1 / 6) if h is None else h
     k = u.size
     basis = np.diag(h)
     centre = f(u)
@@ -339,16 +343,21 @@ def _finish(f: Callable[[Floats], float], slope: Callable[[Floats], Floats], u: 
     return u
 
 
-def _inverse(information: Floats) -> Floats:
-    try:
-        np.linalg.cholesky(information)
-    except np.linalg.LinAlgError:
-        flattest = np.linalg.eigh(information).eigenvectors[:, 0]
-        warnings.warn(
-            f"the log-likelihood is flat along parameters {np.flatnonzero(np.abs(flattest) > 1e-3).tolist()} (counted "
-            "from 0), alone or together: their values are where the search ended, and no standard errors are given; "
-            "fix one of them, or bring more data or a prior",
-            stacklevel=3,
-        )
-        return np.full_like(information, np.nan)
-    return np.asarray(np.linalg.inv(information), dtype=np.float64)
+def _inverse(information: Floats, h: Floats, value: float) -> Floats:
+    """The covariance; NaN, and a warning, where steps h cannot tell a curvature from the rounding of `value`."""
+    diagonal = np.diag(information)
+    doubt = 50 * np.finfo(np.float64).eps * abs(value) / h**2  # of a diagonal entry: six roundings, and room
+    flat = diagonal <= doubt
+    if not flat.any():
+        length = np.sqrt(diagonal)
+        values, directions = np.linalg.eigh(information / np.outer(length, length))
+        if values[0] > _LEAST_CURVATURE + (doubt / diagonal).max():
+            return np.asarray(np.linalg.inv(information), dtype=np.float64)
+        flat = np.abs(directions[:, 0]) > 1e-3
+    warnings.warn(
+        f"the log-likelihood is flat along parameters {np.flatnonzero(flat).tolist()} (counted from 0), alone or "
+        "together, as far as its digits tell: their values are where the search ended, and no standard errors are "
+        "given; fix one of them, or bring more data or a prior",
+        stacklevel=3,
+    )
+    return np.full_like(information, np.nan)

@@ -282,3 +282,21 @@ def test_predictions_in_many_threads_are_right_and_leave_the_network_as_it_is():
         for found in pool.map(model.predict, [X] * 300):
             np.testing.assert_array_equal(found, alone)
     assert {p.dtype for p in model.network_.parameters()} == {torch.float32}
+
+
+class Turned(torch.nn.Module):
+    """An activation with a tensor of its own that no change of dtype reaches."""
+
+    def __init__(self):
+        super().__init__()
+        self.turn = [torch.eye(16)]
+
+    def forward(self, x):
+        return torch.relu(x @ self.turn[0])
+
+
+def test_an_activation_with_tensors_of_its_own_predicts_in_the_dtype_it_was_trained_in():
+    X, y = blobs(60)
+    own = MLPRegressor((16,), activation=Turned, max_epochs=2, random_state=0).fit(X, y)
+    named = MLPRegressor((16,), max_epochs=2, random_state=0).fit(X, y)
+    np.testing.assert_allclose(own.predict(X), named.predict(X), rtol=0, atol=1e-5)  # float32 beside float64

@@ -33,7 +33,10 @@ class NetworkEstimator(BaseEstimator):
 
     network_: nn.Module
     history_: list[Epoch]
-    _predicts_in_float64 = False  # on a CPU, whatever it trained in
+
+    def _computes_in_any_dtype(self) -> bool:
+        """Whether every layer is ours, and follows its parameters; another's may hold float32 tensors of its own."""
+        return False
 
     def _rows(self, X: ArrayLike, *, reset: bool) -> NDArray:
         """X as finite floats, shape (rows, features)."""
@@ -135,7 +138,7 @@ class NetworkEstimator(BaseEstimator):
         rows = self._rows(X, reset=False)
         network: Callable[[torch.Tensor], torch.Tensor] = self.network_.eval()
         dtype = _DTYPES[self.dtype]
-        if self._predicts_in_float64 and torch.device(self.device).type == "cpu":
+        if self._computes_in_any_dtype() and torch.device(self.device).type == "cpu":
             # float32 products of one row and of many differ in their last digits: a row must not depend on its batch
             dtype = torch.float64
             network = deepcopy(self.network_).to(dtype)  # the fitted one stays as it is, for other threads too

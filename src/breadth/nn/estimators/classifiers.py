@@ -170,8 +170,8 @@ class MLPClassifier(NetworkClassifier):
     Args:
         hidden_sizes: width of each hidden layer; empty is multinomial logistic regression.
         activation, norm, dropout, residual, init: of `MLP`.
-        dtype: of training, "float32" or "float64". Predictions are float64 on a CPU, as scikit-learn's are, so that
-            a row's depends on those it is predicted with by 1e-15 or so.
+        dtype: of training, "float32" or "float64". Where the activation is given by name, predictions on a CPU are
+            computed in float64, as scikit-learn's are: those a row is predicted with change its own by 1e-15 or so.
         the others: of `NetworkClassifier`.
 
     Attributes:
@@ -186,8 +186,6 @@ class MLPClassifier(NetworkClassifier):
     Peer: sklearn.neural_network.MLPClassifier, accuracy on held-out digits within two points (A).
     In production: use gradient boosting on tables first; an MLP where inputs are dense and many.
     """
-
-    _predicts_in_float64 = True
 
     def __init__(
         self,
@@ -242,6 +240,9 @@ class MLPClassifier(NetworkClassifier):
 
     def _make_network(self, shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         return perceptron(self, shape, n_outputs)
+
+    def _computes_in_any_dtype(self) -> bool:
+        return isinstance(self.activation, str)
 
     def _rows(self, X: ArrayLike, *, reset: bool) -> NDArray:
         return NetworkEstimator._rows(self, X, reset=reset)  # a table: its rows have one axis

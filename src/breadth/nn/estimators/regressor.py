@@ -27,8 +27,8 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
         activation, norm, dropout, residual, init: of `MLP`.
         loss: "squared", "absolute", "huber" (delta 1 in units of the target's deviation), or a function of
             (output, target, reduction="none").
-        dtype: of training, "float32" or "float64". Predictions are float64 on a CPU, as scikit-learn's are, so that
-            a row's depends on those it is predicted with by 1e-15 or so.
+        dtype: of training, "float32" or "float64". Where the activation is given by name, predictions on a CPU are
+            computed in float64, as scikit-learn's are: those a row is predicted with change its own by 1e-15 or so.
         the others: of `NetworkClassifier`.
 
     Attributes:
@@ -43,8 +43,6 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
     Peer: least squares, which it reaches without hidden layers, float64, 1e-6 (B).
     In production: use gradient boosting on tables first; an MLP where inputs are dense and the target is smooth.
     """
-
-    _predicts_in_float64 = True
 
     def __init__(
         self,
@@ -104,6 +102,9 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
 
     def _make_network(self, shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         return perceptron(self, shape, n_outputs)
+
+    def _computes_in_any_dtype(self) -> bool:
+        return isinstance(self.activation, str)
 
     def fit(
         self,

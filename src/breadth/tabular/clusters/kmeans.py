@@ -70,7 +70,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         2. A centre that loses all its rows moves to the row farthest from its own centre, as in scikit-learn; of
            equally far rows the first. Where no row is away from its centre, it stays.
         3. Hamerly's bounds, one a row, stand in for Elkan's, k a row. Sparse rows are always compared with every
-           centre. They are not centred, so that theirs are distances to about 1e-16 |x|^2.
+           centre. They are not centred, so that their squared distances are right to some 1e-16 |x|^2, and columns
+           whose mean is 1e6 times their spread lose what tells groups apart: give those as dense rows.
     References: Lloyd 1982, IEEE Trans. Information Theory 28(2), section III; Arthur & Vassilvitskii 2007, SODA,
         section 2.2 (k-means++) and 5 (its greedy variant); Hamerly 2010, SIAM Data Mining, algorithm 1.
     Peer: sklearn.cluster.KMeans from the same centres, and from the same random_state, float64, 1e-12 (A).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from inspect import signature
@@ -22,12 +23,12 @@ class Alarms(NamedTuple):
     warnings: NDArray[np.int64]
 
 
-class _Detector:
+class _Detector(ABC):
     """What all of them share: parameters are attributes, values come one by one or many at once."""
 
+    @abstractmethod
     def update_many(self, x: ArrayLike) -> Alarms:
         """Take in values in their order, shape (n,), and tell which of them set off an alarm."""
-        raise NotImplementedError
 
     def update(self, x: float) -> Self:
         """Take in one value."""

@@ -61,7 +61,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
 
     Raises:
         ValueError: if X holds NaN or infinity, y has one class or a class whose weights are all 0, a weight is
-            negative, or a parameter is out of its range.
+            negative, a parameter is out of its range, or a warm start finds coefficients of another shape.
 
     Warns:
         ConvergenceWarning: if max_iter steps did not reach tol.
